@@ -44,8 +44,8 @@ from copier import (
     HashKey,
     Limits,
     NewColumns,
+    ParentReference,
     Period,
-    Reference,
     SideNames,
     TableName,
     Treatment,
@@ -106,17 +106,17 @@ def _title(value: str) -> str:
     return value.strip()
 
 
-def _reference(value: Any) -> Reference:
-    if isinstance(value, Reference):
+def _reference(value: Any) -> ParentReference:
+    if isinstance(value, ParentReference):
         return value
     try:
-        return Reference.parse(str(value))
+        return ParentReference.parse(str(value))
     except BadName as error:
         raise ValueError(str(error)) from None
 
 
 Table = Annotated[TableName, BeforeValidator(_table), PlainSerializer(str)]
-Pointing = Annotated[Reference, BeforeValidator(_reference), PlainSerializer(str)]
+Pointing = Annotated[ParentReference, BeforeValidator(_reference), PlainSerializer(str)]
 ColumnName = Annotated[str, AfterValidator(_column)]
 Days = Annotated[int, Field(ge=1, le=36_500)]
 

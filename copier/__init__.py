@@ -19,7 +19,6 @@ from copier.model import (
     Catalogue,
     Choice,
     Chunk,
-    Comparison,
     CopySpec,
     Counted,
     Counts,
@@ -27,27 +26,26 @@ from copier.model import (
     Fingerprint,
     KeyRange,
     Limits,
+    ParentReference,
     Period,
     Plan,
     Proof,
-    Reference,
+    RangeComparison,
     TableName,
     Via,
     cores,
 )
-from copier.outlook import Outlook, outlook, unchanged
-from copier.preview import Count, Preview, is_known, preview
-from copier.row_versions import Baseline
-from copier.table_slice import Advice
+from copier.preview import Advice, Count, Preview, expected_changes, is_known, preview, unchanged
+from copier.row_versions import Baseline, ExpectedChanges
 
 if TYPE_CHECKING:
     from copier.copy_set import (
         CopySet,
+        CopySetResult,
         SetComparison,
         SetProof,
-        SetResult,
-        SetStep,
         TableOptions,
+        TableState,
         compare_set,
     )
     from copier.liquidation_search import Entry, choose, search
@@ -71,16 +69,17 @@ __all__ = [
     "Choice",
     "Chunk",
     "ColumnRule",
-    "Comparison",
     "Copy",
     "CopyResult",
     "CopySet",
+    "CopySetResult",
     "CopySpec",
     "Count",
     "Counted",
     "Counts",
     "Digest",
     "Entry",
+    "ExpectedChanges",
     "ExplainedKey",
     "ExplainedTable",
     "Explanation",
@@ -90,30 +89,29 @@ __all__ = [
     "Lacking",
     "Limits",
     "NewColumns",
-    "Outlook",
     "OutsideKey",
+    "ParentReference",
     "Period",
     "Plan",
     "Preview",
     "Proof",
-    "Reference",
+    "RangeComparison",
     "SetComparison",
     "SetProof",
-    "SetResult",
-    "SetStep",
     "SideNames",
     "TableName",
     "TableOptions",
+    "TableState",
     "Treatment",
     "Use",
     "Via",
     "choose",
     "compare_set",
     "cores",
+    "expected_changes",
     "explain",
     "is_known",
     "order_in_target",
-    "outlook",
     "preview",
     "search",
     "unchanged",
@@ -123,7 +121,10 @@ __all__ = [
 _LATER = {
     **dict.fromkeys(("Entry", "choose", "search"), "copier.liquidation_search"),
     **dict.fromkeys(
-        ("CopySet", "TableOptions", "SetComparison", "SetProof", "SetResult", "SetStep", "compare_set"),
+        (
+            *("CopySet", "CopySetResult", "SetComparison", "SetProof", "TableOptions", "TableState"),
+            "compare_set",
+        ),
         "copier.copy_set",
     ),
     **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Several statements in one message to a server, and their answers: one round trip.
+"""A batch: several statements in one message to a server, and their answers. It costs one round trip.
 
 A simple query may hold several statements, while psycopg sends BEGIN, each statement and COMMIT one by one.
 What is composed here is sent by psycopg's connection below SQLAlchemy's. Both see the transaction as the
@@ -47,19 +47,19 @@ def driver_of(connection: Connection) -> psycopg.Connection:
     return cast(psycopg.Connection, connection.connection.driver_connection)
 
 
-def exchange(connection: Connection, *statements: Statement) -> list[Rows]:
+def run_batch(connection: Connection, *statements: Statement) -> list[Rows]:
     """Sends the statements in one message; the rows of each.
 
     Raises:
         psycopg.Error: of the first statement that failed; those behind it were not done.
     """
-    answers, error = answered(connection, *statements)
+    answers, error = try_batch(connection, *statements)
     if error is not None:
         raise error
     return answers
 
 
-def answered(connection: Connection, *statements: Statement) -> tuple[list[Rows], psycopg.Error | None]:
+def try_batch(connection: Connection, *statements: Statement) -> tuple[list[Rows], psycopg.Error | None]:
     """The same, for who goes on after a statement that failed: the rows of those before it, and its error."""
     driver = driver_of(connection)
     results = _sent(driver, statements)
@@ -180,12 +180,12 @@ class Transaction:
     def ask(self, *statements: Statement) -> list[Rows]:
         """Sends what waits and the statements; the rows of the latter."""
         before = self.take()
-        return exchange(self.connection, *before, *statements)[len(before) :]
+        return run_batch(self.connection, *before, *statements)[len(before) :]
 
     def flush(self) -> None:
         """Sends what waits: the connection is then in the transaction, for whoever uses it directly."""
         if before := self.take():
-            exchange(self.connection, *before)
+            run_batch(self.connection, *before)
 
     def take(self) -> list[Statement]:
         """What waits, for who sends it."""

@@ -40,9 +40,9 @@ from copier.batch import (
     Statement,
     Transaction,
     driver_of,
-    exchange,
     joined,
     rows_of,
+    run_batch,
     speaks_utf8,
     with_values,
 )
@@ -62,11 +62,11 @@ from copier.errors import (
 )
 from copier.foreign_keys import write_without_cascade
 from copier.model import WHOLE, Bound, Chunk, Counts, Digest, KeyRange, TableName, Written
+from copier.parallel import both_sides
 from copier.row_hash import unpacked
-from copier.row_versions import Baseline, RangeGlance
+from copier.row_versions import Baseline, RangeDiffByVersions
 from copier.statements import Held
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 IDLE_SESSION_TIMEOUT = "57P05"
 
@@ -241,7 +241,7 @@ class Moment:
     def ask(self, *statements: Statement) -> list[Rows]:
         """The rows of each of the statements; the first message takes the lock and the snapshot."""
         begin, self._begin = self._begin, None
-        return exchange(self._connection, *statements) if begin is None else begin(statements)
+        return run_batch(self._connection, *statements) if begin is None else begin(statements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +292,7 @@ class ChunkWriter:
         ``looks_back``: where a range is begun together with the commit of the one before, that one's values
         are compared in between.
         With a ``baseline`` the ranges are its own, and row versions show what changed in them.
-        ``still`` is that of `RangeGlance`.
+        ``still`` is that of `RangeDiffByVersions`.
         """
         self._reader = reader
         self._connection = connection
@@ -300,7 +300,9 @@ class ChunkWriter:
         self._target = target
         by_values = RangeDiff(reader, source, target, anew=anew)
         self._range_diff = (
-            RangeGlance(reader, source, target, baseline, by_values, still=still) if baseline else by_values
+            RangeDiffByVersions(reader, source, target, baseline, by_values, still=still)
+            if baseline
+            else by_values
         )
         self._known_empty = known_empty
         self._hashed = hashed
@@ -804,7 +806,7 @@ class Surplus:
 
     def _ask_source(self, question: Composable) -> Rows:
         with failures_of(self._source.side):
-            return exchange(self._reader, question)[0]
+            return run_batch(self._reader, question)[0]
 
     def _ask_target(self, question: Composable) -> Rows:
         with self._connection.moment(self._target.tables) as moment:

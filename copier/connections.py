@@ -35,17 +35,17 @@ from copier import statements
 from copier.batch import (
     Rows,
     Statement,
-    answered,
     begin_of,
     driver_of,
-    exchange,
+    run_batch,
     speaks_utf8,
+    try_batch,
     with_values,
 )
 from copier.errors import QUERY_CANCELED, EncodingUnknown, GivenUp, Transient, failures_of
 from copier.model import TableName
+from copier.parallel import asking_while_waiting
 from copier.statements import milliseconds
-from copier.threads import asking_while_waiting
 
 #: How long a server may stay silent before `OnSilence` is called, in seconds.
 PATIENCE_SECONDS = 1.0
@@ -347,7 +347,7 @@ class Sessions:
             Transient: somebody alters a table.
         """
         if not speaks_utf8(driver_of(connection)):
-            exchange(connection, *first, "SET LOCAL client_encoding = 'UTF8'")
+            run_batch(connection, *first, "SET LOCAL client_encoding = 'UTF8'")
             first = []
         before: list[Statement] = [
             *first,
@@ -363,7 +363,7 @@ class Sessions:
             sql.SQL(", ").join(table.identifier for table in tables)
         )
         locked = [*before, lock, "RELEASE SAVEPOINT traspaso_lock"]
-        answers, error = answered(connection, *locked, *then)
+        answers, error = try_batch(connection, *locked, *then)
         if error is None:
             return True, answers[len(locked) :]
         if len(answers) != len(before):  # it wasn't the lock that failed
@@ -379,7 +379,7 @@ class Sessions:
         if error.sqlstate not in NOT_LOCKABLE:
             raise error
         undone = ["ROLLBACK TO SAVEPOINT traspaso_lock", "RELEASE SAVEPOINT traspaso_lock"]
-        return False, exchange(connection, *undone, *then)[len(undone) :]
+        return False, run_batch(connection, *undone, *then)[len(undone) :]
 
     def ask(self, silent: float) -> None:
         """Called while a side is silent. Once the work was given up, nothing is waited for any more."""
@@ -662,11 +662,11 @@ class BoundedTransaction:
             )
         release: Statement = "RELEASE SAVEPOINT traspaso_question"
         with until_timeout(), failures_of(self.side):
-            answers, error = answered(self.connection, *before, statement, release)
+            answers, error = try_batch(self.connection, *before, statement, release)
             if error is None:
                 return answers[len(before)]
             if driver_of(self.connection).info.transaction_status == TransactionStatus.INERROR:
-                exchange(self.connection, "ROLLBACK TO SAVEPOINT traspaso_question", release)
+                run_batch(self.connection, "ROLLBACK TO SAVEPOINT traspaso_question", release)
             raise error
         self._abort.check()
         return None
@@ -683,11 +683,11 @@ class BoundedTransaction:
         first: list[Statement] = ["SAVEPOINT traspaso_ask", _until(milliseconds(seconds))]
         last: list[Statement] = [_until(self._timeout), "RELEASE SAVEPOINT traspaso_ask"]
         with failures_of(self.side):
-            answers, error = answered(self.connection, *first, *statements, *last)
+            answers, error = try_batch(self.connection, *first, *statements, *last)
             if error is None:
                 return answers[len(first) : -len(last)]
             if driver_of(self.connection).info.transaction_status == TransactionStatus.INERROR:
-                exchange(
+                run_batch(
                     self.connection, "ROLLBACK TO SAVEPOINT traspaso_ask", "RELEASE SAVEPOINT traspaso_ask"
                 )
             self._abort.check()
@@ -695,7 +695,7 @@ class BoundedTransaction:
 
     def _begin(self) -> None:
         settings = with_values(self.connection, self._settings, self._values)
-        exchange(self.connection, *begin_of(driver_of(self.connection)), settings)
+        run_batch(self.connection, *begin_of(driver_of(self.connection)), settings)
 
     @property
     def _values(self) -> dict[str, str]:

@@ -24,7 +24,7 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.batch import COMMIT, Rows, exchange
+from copier.batch import COMMIT, Rows, run_batch
 from copier.chunk_writer import ChunkWriter, Ledger, Record, Surplus, Target, recorded
 from copier.chunker import LAST_ROWS, Chunker, ChunkSize, KnownRanges, RangeCursor
 from copier.connections import OnSilence, Sessions, run
@@ -41,13 +41,11 @@ from copier.errors import (
     failures_of,
 )
 from copier.foreign_keys import explained
-from copier.lanes import run_lanes
 from copier.missing_parents import refuse_missing_parents
 from copier.model import (
     EMPTY,
     WHOLE,
     Chunk,
-    Comparison,
     CopySpec,
     Counted,
     Counts,
@@ -56,15 +54,23 @@ from copier.model import (
     Limits,
     Plan,
     Proof,
+    RangeComparison,
     Referring,
 )
-from copier.outlook import Outlook, SideNow, counts_by_versions
-from copier.row_versions import Baseline, Change, SideState, state_of
-from copier.row_versions import questions as questions_of_state
+from copier.parallel import both_sides, run_lanes
+from copier.row_versions import (
+    Baseline,
+    Change,
+    ExpectedChanges,
+    SideNow,
+    SideState,
+    counts_by_versions,
+    questions_of_state,
+    state_of,
+)
 from copier.snapshot import Snapshot
 from copier.system_catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
 from copier.table_slice import TableSlice, refuse_null_keys, slices
-from copier.threads import both_sides
 from copier.throttle import Throttle, Throttled
 from copier.verify import SeenTogether, compared
 
@@ -251,7 +257,7 @@ class Copy:
         self,
         result: CopyResult | None = None,
         *,
-        on_comparison: Callable[[Comparison], object] = ...,
+        on_comparison: Callable[[RangeComparison], object] = ...,
         moment: Snapshot | None = ...,
         count_rows: bool = ...,
     ) -> Proof: ...
@@ -261,7 +267,7 @@ class Copy:
         self,
         result: CopyResult | None = None,
         *,
-        on_comparison: Callable[[Comparison], object] = ...,
+        on_comparison: Callable[[RangeComparison], object] = ...,
         should_stop: Callable[[], bool],
         moment: Snapshot | None = ...,
         count_rows: bool = ...,
@@ -271,7 +277,7 @@ class Copy:
         self,
         result: CopyResult | None = None,
         *,
-        on_comparison: Callable[[Comparison], object] = lambda comparison: None,
+        on_comparison: Callable[[RangeComparison], object] = lambda comparison: None,
         should_stop: Callable[[], bool] = lambda: False,
         moment: Snapshot | None = None,
         count_rows: bool = False,
@@ -295,7 +301,7 @@ class Copy:
         else:
             cursor = self._range_cursor()
             take = lambda: cursor.next(self._limits.chunk_rows)  # noqa: E731
-        comparisons: list[Comparison] = []
+        comparisons: list[RangeComparison] = []
         together = SeenTogether.of([*known.values()])
         moment = self._moment(moment, together)
         try:
@@ -332,7 +338,7 @@ class Copy:
         made_of: str,
         known: Mapping[int, Chunk],
         take: Callable[[], KeyRange | None],
-    ) -> Generator[Comparison, None, None]:
+    ) -> Generator[RangeComparison, None, None]:
         """Range by range. ``held`` and ``made_of`` are what the target was found to be at this moment."""
         readers = self._source_readers()
         target_readers = moment.readers(len(readers), self._target, in_order=False)
@@ -369,14 +375,14 @@ class Copy:
         return self._proven
 
     def is_proven_before(self, result: CopyResult | None) -> bool:
-        """Whether a glance found that what was proven holds: then `verify` asks neither side."""
+        """Whether row versions told that what was proven holds: then `verify` asks neither side."""
         return result is not None and self._left is not None and result.chunks == (self._left,)
 
-    def _proven_before(self, chunk: Chunk, on_comparison: Callable[[Comparison], object]) -> Proof:
-        """Of a liquidation that a glance at both sides has found as it was."""
+    def _proven_before(self, chunk: Chunk, on_comparison: Callable[[RangeComparison], object]) -> Proof:
+        """Of a liquidation that row versions have told to be as it was."""
         if self._baseline is None or chunk.source is None:
             raise ValueError("nothing was proven before")
-        comparison = Comparison(chunk.range, chunk.source, chunk.source)
+        comparison = RangeComparison(chunk.range, chunk.source, chunk.source)
         on_comparison(comparison)
         vantages = self._source_state.vantage, self._target_state.vantage
         self._proven = replace(self._baseline, source=vantages[0], target=vantages[1])
@@ -398,7 +404,7 @@ class Copy:
 
     @property
     def is_left_as_it_is(self) -> bool:
-        """Whether a glance at both sides has found what was proven before."""
+        """Whether both sides hold what was proven before, as row versions tell."""
         self.plan()
         return self._change is Change.NONE
 
@@ -421,7 +427,7 @@ class Copy:
         def ask(question: Composable) -> Rows:
             connection = self._sessions.open(self._target_engine, self._names.target, read_only=True)
             try:
-                return exchange(connection, question)[0]
+                return run_batch(connection, question)[0]
             finally:
                 self._sessions.shut(connection)
 
@@ -446,20 +452,20 @@ class Copy:
             rows=self._limits.chunk_rows,
         )
 
-    def outlook(self, baseline: Baseline) -> Outlook | None:
+    def expected_changes(self, baseline: Baseline) -> ExpectedChanges | None:
         """What `run` would do to the rows that the target holds just now; None where that isn't known.
 
         It is known by row versions since the ``baseline``. Nothing is written.
         """
         plan = self.plan()
         if self._change is Change.NONE:
-            return Outlook(Counts(unchanged=plan.total), plan.as_of)
+            return ExpectedChanges(Counts(unchanged=plan.total), plan.as_of)
         with self._connection.moment(self._target.tables) as moment:
             target = SideNow(moment, self._target, self._target_table)
             source = SideNow(self._snapshot, self._source, self._snapshot.table)
             found = counts_by_versions(source, target, baseline)
             moment.ask(COMMIT)
-        return None if found.counts is None else Outlook(found.counts, plan.as_of)
+        return None if found.counts is None else ExpectedChanges(found.counts, plan.as_of)
 
     def blamed_triggers(self, result: CopyResult, proof: Proof) -> list[str]:
         """The triggers of the target that fire on written rows, where rows that this copy wrote differ."""
@@ -485,7 +491,7 @@ class Copy:
         self._still = self._definition if is_first and self._is_still() else None
         self.builds_on_baseline = self._change in {Change.NONE, Change.FEW}
         if self._change is Change.NONE:
-            self._change = Change.UNKNOWN  # the glance is of one moment: a second run looks at the values
+            self._change = Change.UNKNOWN  # that was told of one moment: a second run looks at the values
             self._left = chunk = self._left_as_it_is(record)
             in_place[chunk.range.number] = chunk
             yield chunk
@@ -648,7 +654,7 @@ class Copy:
         rows, table = self._source, self._snapshot.table
         asked = questions_of_state(rows, table, self._baseline.source if self._baseline else None)
         with failures_of(self._names.source):
-            *answers, [size] = exchange(
+            *answers, [size] = run_batch(
                 self._snapshot.connection, *asked, statements.size(self._source.table)
             )
         state = state_of(rows, table, answers)
@@ -671,7 +677,7 @@ class Copy:
     def _refuse_missing_parents(self) -> None:
         def ask_source(question: Composable) -> Rows:
             with failures_of(self._names.source):
-                return exchange(self._snapshot.connection, question)[0]
+                return run_batch(self._snapshot.connection, question)[0]
 
         if self._target.parent is not None:
             with self._connection.moment(self._target.tables) as moment:
@@ -752,7 +758,7 @@ class _Reader:
     connection: Connection
 
     def ask(self, *statements: Composable) -> list[Rows]:
-        return exchange(self.connection, *statements)
+        return run_batch(self.connection, *statements)
 
 
 def _labels(table: Table) -> list[tuple[str, ...]]:

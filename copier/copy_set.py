@@ -53,7 +53,8 @@ from copier.errors import (
     SideNames,
     concerns_one_table,
 )
-from copier.model import Chunk, Comparison, CopySpec, KeyRange, Limits, Plan, Proof, Referring, quoted
+from copier.model import Chunk, CopySpec, KeyRange, Limits, Plan, Proof, RangeComparison, Referring, quoted
+from copier.parallel import both_sides
 from copier.row_versions import Baseline
 from copier.set_order import (
     ForeignKey,
@@ -66,7 +67,6 @@ from copier.set_order import (
 )
 from copier.snapshot import Snapshot
 from copier.system_catalog import Table, names_in, questions, several_moments, tables_of
-from copier.threads import both_sides
 from copier.throttle import Throttled
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ def tables_at_once(parallel: int) -> int:
     return max(2, SESSIONS // (1 + parallel))
 
 
-class SetStep(StrEnum):
+class TableState(StrEnum):
     """What has become of one table of a set so far."""
 
     WAITS = "waits"
@@ -91,7 +91,7 @@ class SetStep(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SetResult:
+class CopySetResult:
     """What `CopySet.run` has done, by the names of the copies. ``as_of`` is the one moment of the source.
 
     ``missing`` are the copies that were not begun.
@@ -184,7 +184,7 @@ class CopySet:
         # Where each table can have sessions for itself all the time, none of them connects twice.
         self._keeps_sessions = len(specs) <= self._at_once
         self.copies: dict[str, Copy] = {}
-        self.steps = dict.fromkeys(self._specs, SetStep.WAITS)
+        self.states = dict.fromkeys(self._specs, TableState.WAITS)
         self._own.callback(self._sessions.close)
         self._moment: Snapshot | None = None
         tables: dict[str, Table] = {}
@@ -265,7 +265,7 @@ class CopySet:
         *,
         on_chunk: Callable[[str, Chunk], object] = lambda name, chunk: None,
         should_stop: Callable[[], bool] = lambda: False,
-    ) -> SetResult:
+    ) -> CopySetResult:
         """Puts all tables in place; each range is committed together with its record.
 
         ``record`` gives the record of a table, by the name of its copy. ``on_chunk`` and ``should_stop`` are
@@ -273,13 +273,13 @@ class CopySet:
         by side. Once ``should_stop`` gives True nothing more is begun.
 
         Raises:
-            DatabaseFailed: of the side that failed. `steps` says which tables are in place.
+            DatabaseFailed: of the side that failed. `states` says which tables are in place.
         """
         for copy in self.copies.values():
             copy.refuse_unwritable()
         self.plan()
         records = {name: _Records(record(name)) for name in self.copies}
-        # What a glance has found as it was has nothing that waits.
+        # A table that row versions have told to be as it was has nothing that waits.
         second_pass = [
             name
             for name in self.order.names
@@ -291,7 +291,7 @@ class CopySet:
         failed = threading.Event()
 
         def put_in_place(name: str) -> None:
-            self.steps[name] = SetStep.COPYING
+            self.states[name] = TableState.COPYING
             stop = lambda: should_stop() or failed.is_set()  # noqa: E731
             try:
                 if name in second_pass:
@@ -315,7 +315,7 @@ class CopySet:
             for name in self.copies:
                 self.copies[name].leave(())
             self._remove(surplus, records, should_stop, is_last=True)
-        return SetResult(
+        return CopySetResult(
             self.as_of,
             {name: results[name] for name in self.copies if name in results},
             tuple(name for name in self.copies if name not in results),
@@ -323,14 +323,14 @@ class CopySet:
 
     def verify(
         self,
-        result: SetResult | None = None,
+        result: CopySetResult | None = None,
         *,
-        on_comparison: Callable[[str, Comparison], object] = lambda name, comparison: None,
+        on_comparison: Callable[[str, RangeComparison], object] = lambda name, comparison: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> SetProof | None:
         """Compares all tables: the source's snapshot with one moment of the target for all of them.
 
-        Where a glance found that all of them are as they were proven, neither side is asked again.
+        Where row versions told that all of them are as they were proven, neither side is asked again.
         ``on_comparison`` gets the name of the copy too. Gives None where ``should_stop`` gave True. Where it
         is all that is done, the proofs say by how many rows tables differ.
         """
@@ -361,7 +361,7 @@ class CopySet:
                     return None
                 proofs[name] = proof
                 if proof.holds:
-                    self.steps[name] = SetStep.PROVEN
+                    self.states[name] = TableState.PROVEN
         finally:
             if moment is not None:
                 moment.close()
@@ -380,7 +380,7 @@ class CopySet:
         found = copy.run(record, on_chunk=partial(on_chunk, name), should_stop=should_stop)
         result = self._rested(copy, found)
         if result.is_whole:
-            self.steps[name] = SetStep.IN_PLACE
+            self.states[name] = TableState.IN_PLACE
         return result
 
     def _with_surplus(self) -> tuple[str, ...]:
@@ -612,7 +612,7 @@ def compare_set(
     limits: Limits | None = None,
     label: str = "traspaso",
     on_silence: OnSilence = lambda silent: None,
-    on_comparison: Callable[[str, Comparison], object] = lambda name, comparison: None,
+    on_comparison: Callable[[str, RangeComparison], object] = lambda name, comparison: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> SetComparison | None:
     """Compares these tables of a liquidation; None where ``should_stop`` gave True.

@@ -26,13 +26,13 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.batch import Rows, exchange
+from copier.batch import Rows, run_batch
 from copier.connections import run
 from copier.errors import failures_of
-from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Seen
+from copier.model import EMPTY, Bound, Counts, Digest, KeyRange, RangeComparison, Seen
+from copier.parallel import both_sides
 from copier.row_hash import digest_of, unpacked
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 #: Rows that are compared at once.
 STRETCH = 64
@@ -224,7 +224,7 @@ class RangeDiff:
 
     def _ask_source(self, statement: Composable) -> Rows:
         with failures_of(self._source.side):
-            return exchange(self._reader, statement)[0]
+            return run_batch(self._reader, statement)[0]
 
     def _ask_target(self, look: Look, *statements: Composable) -> list[Rows]:
         with failures_of(self._target.side):
@@ -232,7 +232,7 @@ class RangeDiff:
 
 
 def counts_of(
-    comparison: Comparison, reader: Connection, source: TableSlice, look: Look, target: TableSlice
+    comparison: RangeComparison, reader: Connection, source: TableSlice, look: Look, target: TableSlice
 ) -> Counts:
     """By how many rows the range differs: what a copy would do to it, at the moments of both."""
     if not comparison.source.rows or not comparison.target.rows:

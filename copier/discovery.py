@@ -15,10 +15,11 @@ from typing import Any, LiteralString
 from psycopg import sql
 from sqlalchemy import Engine
 
-from copier.batch import driver_of, exchange
+from copier.batch import driver_of, run_batch
 from copier.connections import BoundedTransaction
 from copier.errors import DEFAULT_NAMES, CopierError, SideNames, failures_of
 from copier.model import Catalogue, CopySpec, TableName, Via
+from copier.preview import Advice, missing_index
 from copier.system_catalog import (
     FULL_ACCESS,
     KEY_COLUMNS,
@@ -28,7 +29,7 @@ from copier.system_catalog import (
     read_table,
     refuse_same_table,
 )
-from copier.table_slice import Advice, missing_index, slices
+from copier.table_slice import slices
 
 #: What the servers' activity views show of it.
 LABEL = "traspaso init"
@@ -104,7 +105,7 @@ class FoundCatalogue:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Discovery:
     """Both servers, and what could be copied between them: parents before what refers to them.
 
     ``through`` are pairs without the column, whose foreign keys lead to a candidate, if over several steps.
@@ -131,7 +132,7 @@ class Survey:
         return [[name for name in order if name in group] for group in groups if len(group) > 1]
 
 
-def survey(
+def discover(
     source: Engine,
     target: Engine,
     column: str,
@@ -139,7 +140,7 @@ def survey(
     names: SideNames = DEFAULT_NAMES,
     without_schemas: Sequence[str] = (),
     timeout_seconds: float = 30.0,
-) -> Survey:
+) -> Discovery:
     """Looks for tables with that ``column``, the liquidation's number. Writes nothing.
 
     Privileges that the roles lack are no obstacle: which ones there have to be follows from what is found.
@@ -239,7 +240,7 @@ class _Looker:
         self._names = names
         self._without = list(without_schemas)
 
-    def look(self) -> Survey:
+    def look(self) -> Discovery:
         has_column = sql.SQL(_HAS_COLUMN).format(column=sql.Literal(self._column))
         in_source = self._tables(self._source, has_column)
         names = sorted({each.name.name for each in in_source})
@@ -250,7 +251,7 @@ class _Looker:
         judged = [self._judged(each, *found) for each, found in pairs]
         candidates = [each for each in judged if isinstance(each, Candidate)]
         known = {each.name for each in in_source}
-        return Survey(
+        return Discovery(
             source=_server(self._source),
             target=_server(self._target),
             candidates=tuple(_parents_first(self._related(candidates, keys))),
@@ -292,7 +293,7 @@ class _Looker:
             has_column=has_column, without=_texts(self._without), wanted=wanted
         )
         with failures_of(look.side):
-            [rows] = exchange(look.connection, statement)
+            [rows] = run_batch(look.connection, statement)
         return [
             _Found(
                 TableName(row.schema, row.name),
@@ -307,7 +308,7 @@ class _Looker:
 
     def _foreign_keys(self, look: BoundedTransaction) -> list[Any]:
         with failures_of(look.side):
-            [rows] = exchange(look.connection, _FOREIGN_KEYS)
+            [rows] = run_batch(look.connection, _FOREIGN_KEYS)
         return rows
 
     # ------------------------------------------------------------------------------------------ one pair
@@ -477,7 +478,7 @@ def _allowed(table: Table) -> Table:
 
 def _server(look: BoundedTransaction) -> Server:
     with failures_of(look.side):
-        [[row]] = exchange(look.connection, _SERVER)
+        [[row]] = run_batch(look.connection, _SERVER)
         driver = driver_of(look.connection)
     return Server(
         side=look.side,

@@ -46,7 +46,7 @@ from dataclasses import dataclass
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from copier.login_failures import refusal
+from copier.login_failures import login_failure
 
 #: Classes (first two characters) whose errors pass by themselves.
 TRANSIENT_CLASSES = frozenset({"08", "40", "53", "57", "58"})
@@ -292,7 +292,7 @@ class DatabaseFailed(CopierError):
 
     ``sqlstate`` is PostgreSQL's five-character code, or None when there was no connection, or it was lost.
     ``condition`` is the code's name as psycopg knows it, such as ``UniqueViolation``, or that of a
-    `copier.login_failures.Refusal`, whose words are in ``lines``.
+    `copier.login_failures.LoginFailure`, whose words are in ``lines``.
     """
 
     def __init__(
@@ -602,7 +602,7 @@ def _may_be_said(error: psycopg.Error) -> bool:
 
 
 def _connection_failure(error: psycopg.Error, side: str, condition: str) -> DatabaseFailed:
-    refused = refusal(error, side)
+    refused = login_failure(error, side)
     if refused is None:
         return Transient(f"the connection to {side} was lost", side=side, condition=condition)
     return (Transient if refused.passes else Permanent)(

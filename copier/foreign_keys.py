@@ -56,8 +56,6 @@ def explained(refusal: Permanent, ask: Ask, written: Table, copied: Iterable[Tab
         return refusal
     if refusal.sqlstate not in FOREIGN_KEYS or not refusal.constraint or not refusal.table:
         return refusal
-    if isinstance(refusal, CascadeRefused):  # it says so itself
-        return refusal
     own = {each.oid for each in written.relations.all}
     together = {each.oid for table in copied for each in table.relations.all} | own
     found = ask(

@@ -44,7 +44,7 @@ _OWN_WORDS = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class LoginFailure:
     """Why nobody is let in.
 
     ``condition`` names the kind and ``sentence`` says it of ``side``; ``said`` are the words of the server or
@@ -58,7 +58,7 @@ class Refusal:
     sqlstate: str | None = None
 
 
-def refusal(error: psycopg.Error, side: str) -> Refusal | None:
+def login_failure(error: psycopg.Error, side: str) -> LoginFailure | None:
     """What a failed attempt to connect to ``side`` means; None for any other error.
 
     May ask the server once more, for at most `ASK_SECONDS`.
@@ -68,7 +68,7 @@ def refusal(error: psycopg.Error, side: str) -> Refusal | None:
     said = _said(error)
     code = _code_of(error)
     name, sentence, passes = _by_code(code, said, error) if code else _by_words(said)
-    return Refusal(name, sentence.format(side=side, said=said, grant=_grant(error)), said, passes, code)
+    return LoginFailure(name, sentence.format(side=side, said=said, grant=_grant(error)), said, passes, code)
 
 
 def _is_attempt(error: psycopg.Error) -> bool:
@@ -136,7 +136,7 @@ OTHER: _Kind = ("ConnectionFailed", "the connection to {side} failed: {said}", T
 
 NO_CONNECT: _Kind = ("NoConnect", "{side} refused the login: {said}. Run there: {grant}", False)
 
-#: All conditions of a refusal.
+#: All conditions of a login failure.
 CONDITIONS = frozenset(
     name
     for name, *_ in (

@@ -20,10 +20,10 @@ from copier import statements
 from copier.connections import BoundedTransaction
 from copier.errors import ParentsMissing, SideNames
 from copier.model import TableName, quoted
+from copier.parallel import both_sides
 from copier.row_hash import unpacked
 from copier.system_catalog import Table
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 #: How many seconds are spent on rows of other tables that the target lacks, and how many rows of each
 #: foreign key are looked up.

@@ -60,7 +60,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True, order=True)
 class TableName:
-    """A schema-qualified table name, parts unquoted as the catalog holds them.
+    """A schema-qualified table name, parts unquoted as the system catalog holds them.
 
     It is read as SQL reads it: ``public.items`` and ``Public.ITEMS`` are one table, and
     ``"Weird Schema"."Items"`` keeps its capitals.
@@ -131,7 +131,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class ParentReference:
     """Columns of a table that point to a row of another one: to the row with these ``parent_columns``."""
 
     columns: tuple[str, ...]
@@ -139,7 +139,7 @@ class Reference:
     parent_columns: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Reference:
+    def parse(cls, text: str) -> ParentReference:
         """Reads ``payslip_id -> public.payslips.id`` or ``(a, b) -> public.payslips.(a, b)``.
 
         Names are read as SQL reads them; a table without a schema is in ``public``.
@@ -182,9 +182,9 @@ class Via:
             raise ValueError("as many columns as parent_columns, and at least one")
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> ParentReference:
         """To the source's table."""
-        return Reference(self.columns, self.parent.source_table, self.parent_columns)
+        return ParentReference(self.columns, self.parent.source_table, self.parent_columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,7 +372,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class RangeComparison:
     """Both sides of one range."""
 
     range: KeyRange
@@ -414,11 +414,13 @@ class Proof:
     source: Digest
     target: Digest
     counted: Counted
-    differences: tuple[Comparison, ...]
+    differences: tuple[RangeComparison, ...]
     apart: Counts | None = None
 
     @classmethod
-    def of(cls, comparisons: Iterable[Comparison], counted: Counted, apart: Counts | None = None) -> Proof:
+    def of(
+        cls, comparisons: Iterable[RangeComparison], counted: Counted, apart: Counts | None = None
+    ) -> Proof:
         source, target = EMPTY, EMPTY
         differences = []
         for each in comparisons:

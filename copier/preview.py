@@ -1,15 +1,18 @@
 """A look at both sides before a copy: bounded in time, writes nothing.
 
-A count that would take too long becomes the planner's estimate, and is said to be one. Where an earlier copy
-has proven the liquidation, what a copy would do is known exactly; see `copier.outlook`.
+`preview` says what both sides hold and what is to be minded: an index that is missing, triggers, rows of
+others. A count that would take too long becomes the planner's estimate, and is said to be one.
+
+`expected_changes` says what a copy would insert, change, delete and leave. Where an earlier copy has proven
+the liquidation, row versions tell it (`copier.row_versions`): exactly, or it isn't known.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -17,32 +20,37 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 
 from copier import statements
-from copier.batch import Statement, all_as_text, exchange
+from copier.batch import Rows, Statement, all_as_text, run_batch
 from copier.chunk_writer import refuse_shared_keys
 from copier.column_rules import ColumnRule, Treatment
 from copier.columns import Number
-from copier.connections import BoundedTransaction, run, until_timeout
-from copier.errors import DEFAULT_NAMES, SideNames, Transient, failures_of
+from copier.connections import BoundedMoment, BoundedTransaction, run, until_timeout
+from copier.errors import DEFAULT_NAMES, QUERY_CANCELED, SideNames, Transient, failures_of
 from copier.missing_parents import Lacking, lacking, refuse_missing_parents
 from copier.model import Bound, Catalogue, CopySpec, Counts, Fingerprint, TableName
-from copier.outlook import (
-    LABEL,
+from copier.parallel import both_sides
+from copier.row_versions import (
+    Baseline,
     CountsByVersions,
-    Moments,
-    Outlook,
+    ExpectedChanges,
     SideNow,
+    SideState,
+    Vantage,
     counts_by_versions_in_time,
-    is_for_want_of_time,
+    questions_of_state,
+    state_of,
 )
-from copier.row_versions import Baseline, SideState
-from copier.system_catalog import Column, Table, read_table, refuse_same_table
-from copier.table_slice import Advice, TableSlice, missing_index, refuse_null_keys, slices
-from copier.threads import both_sides
+from copier.system_catalog import Column, Table, questions, read_table, refuse_same_table, table_of
+from copier.table_slice import TableSlice, refuse_null_keys, slices
 
+#: What the servers' activity views show of a look.
+LABEL = "traspaso preview"
 #: How long rows of other liquidations with the same keys are looked for, and for so many keys at once.
 TAKEN_SECONDS, TAKEN_ROWS = 0.5, 5_000
 #: The share of a preview's time that looking for what a copy would do may take.
-OUTLOOK_SHARE = 0.5
+EXPECTED_CHANGES_SHARE = 0.5
+#: The longest wait for a table that somebody alters, in seconds.
+LOCK_SECONDS = 1.0
 #: The type that the extension lo makes of oid, as `copier.system_catalog` names it.
 LARGE_OBJECT = "lo of extension lo"
 
@@ -64,15 +72,24 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """A statement that would make the copy faster on that side, which is named as `SideNames` say."""
+
+    side: str
+    statement: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """What both sides hold. ``exists``, ``label`` and ``changed_at`` are the catalogue's, or None.
 
-    ``taken`` are the rows of other liquidations in the target that have a key of this one: the source no
-    longer holds them there. ``triggers`` of the target fire before each row that is written, and may alter
-    it. ``large_object_columns`` point to large objects of the source, or seem to: what they point to isn't
-    copied. ``rules`` are the columns that aren't copied as they are, those without a rule of their own too.
-    ``fingerprint`` is what a copy would be made of. ``outlook`` is what it would do, None where that isn't
-    known. ``lacking`` are rows of tables that no copy brings, which the target would need before.
+    ``advice`` are the indexes that are missing. ``taken`` are the rows of other liquidations in the target
+    that have a key of this one: the source no longer holds them there. ``triggers`` of the target fire before
+    each row that is written, and may alter it. ``large_object_columns`` point to large objects of the source,
+    or seem to: what they point to isn't copied. ``rules`` are the columns that aren't copied as they are,
+    those without a rule of their own too. ``fingerprint`` is what a copy would be made of, and
+    ``expected_changes`` what it would do, None where that isn't known. ``lacking`` are rows of tables that no
+    copy brings, which the target would need before.
     """
 
     exists: bool | None
@@ -86,7 +103,7 @@ class Preview:
     large_object_columns: tuple[str, ...] = ()
     rules: tuple[ColumnRule, ...] = ()
     fingerprint: Fingerprint | None = None
-    outlook: Outlook | None = None
+    expected_changes: ExpectedChanges | None = None
     lacking: tuple[Lacking, ...] = ()
 
 
@@ -116,8 +133,8 @@ def preview(
         DatabaseFailed: a side can't be reached.
     """
     if baseline is not None:
-        until = time.monotonic() + timeout_seconds * OUTLOOK_SHARE
-        moments = Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=LABEL)
+        until = time.monotonic() + timeout_seconds * EXPECTED_CHANGES_SHARE
+        moments = _Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=LABEL)
         try:
             with moments:
                 return _by_versions(
@@ -130,7 +147,7 @@ def preview(
                     brought=brought,
                 )
         except Transient as error:
-            if not is_for_want_of_time(error):
+            if not _is_for_want_of_time(error):
                 raise
     source_look = _look(source, names.source, timeout_seconds)
     target_look = _look(target, names.target, timeout_seconds)
@@ -157,12 +174,12 @@ class _Sides:
     target: TableSlice
 
     @classmethod
-    def of(cls, moments: Moments, source: SideNow, target: SideNow) -> Self:
+    def of(cls, moments: _Moments, source: SideNow, target: SideNow) -> Self:
         return cls(moments.source, moments.target, source.table, target.table, source.rows, target.rows)
 
 
 def _by_versions(
-    moments: Moments,
+    moments: _Moments,
     liquidation_id: int,
     catalogue: Catalogue | None,
     baseline: Baseline,
@@ -174,10 +191,10 @@ def _by_versions(
     """The preview of one moment of each side; what a copy would do is looked for until that time."""
     source, target = moments.of(liquidation_id, until)
     by_versions = counts_by_versions_in_time(source, target, baseline) if moments.are_locked else None
-    outlook = Outlook(by_versions.counts, moments.as_of) if by_versions and by_versions.counts else None
+    expected = _expected(by_versions, moments.as_of)
     sides = _Sides.of(moments, source, target)
     return _seen(
-        sides, liquidation_id, catalogue, by_versions, outlook, parents_too=parents_too, brought=brought
+        sides, liquidation_id, catalogue, by_versions, expected, parents_too=parents_too, brought=brought
     )
 
 
@@ -186,7 +203,7 @@ def _seen(
     liquidation_id: int,
     catalogue: Catalogue | None,
     by_versions: CountsByVersions | None = None,
-    outlook: Outlook | None = None,
+    expected: ExpectedChanges | None = None,
     *,
     parents_too: bool,
     brought: Collection[TableName] | None,
@@ -212,10 +229,7 @@ def _seen(
         label=label,
         in_source=in_source,
         in_target=in_target,
-        advice=(
-            *missing_index(sides.source),
-            *missing_index(sides.target),
-        ),
+        advice=(*missing_index(sides.source), *missing_index(sides.target)),
         changed_at=changed_at,
         taken=_taken(sides, by_versions.inserted if by_versions else None)
         if in_source.exact
@@ -226,9 +240,9 @@ def _seen(
         ),
         rules=rules,
         fingerprint=Fingerprint.of(sides.source, sides.target),
-        outlook=outlook,
+        expected_changes=expected,
         lacking=()
-        if brought is None or in_source.rows == 0 or (outlook is not None and not _writes(outlook.counts))
+        if brought is None or in_source.rows == 0 or (expected is not None and not _writes(expected.counts))
         else lacking(
             (sides.source_look, sides.target_look),
             (sides.source_table, sides.target_table),
@@ -241,6 +255,12 @@ def _seen(
 def _writes(counts: Counts) -> bool:
     """Whether a copy that does this writes any row, which a foreign key might refuse."""
     return bool(counts.inserted or counts.updated)
+
+
+def missing_index(rows: TableSlice) -> Iterator[Advice]:
+    """The warning of each index that is missing: without it every range reads the whole table."""
+    for statement in rows.missing_indexes:
+        yield Advice(rows.side, statement)
 
 
 def is_known(
@@ -299,7 +319,7 @@ def _taken(sides: _Sides, inserted: Sequence[Bound] | None) -> Count:
                 keys, inserted = inserted[:TAKEN_ROWS], inserted[TAKEN_ROWS:]
             if keys:
                 with failures_of(target.side):
-                    [others] = exchange(held, statements.others_with_keys(target, keys))
+                    [others] = run_batch(held, statements.others_with_keys(target, keys))
                 taken: list[statements.Held] = [(row.place, row.key) for row in others]
                 refuse_shared_keys(reader, source, target, taken)
                 found += len(others)
@@ -383,3 +403,217 @@ def _moment(column: Column) -> sql.Composable:
         return sql.SQL("NULL")
     # Python's years, and a day to spare for the time zone.
     return sql.SQL("CASE WHEN {} BETWEEN '0001-01-02' AND '9999-12-30' THEN {} END").format(name, moment)
+
+
+# ----------------------------------------------------------------------------
+# What a copy would do
+
+
+def expected_changes(
+    source: Engine,
+    target: Engine,
+    spec: CopySpec,
+    liquidation_id: int,
+    baseline: Baseline,
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+    label: str = LABEL,
+) -> ExpectedChanges | None:
+    """What a copy would do now, exactly; None where that isn't known.
+
+    ``baseline`` is what an earlier copy of the liquidation has proven. ``names`` are what errors call the two
+    sides, and ``label`` is the name of both sessions.
+
+    Raises:
+        SchemaError: the tables don't fit.
+        DatabaseFailed: a side can't be reached.
+    """
+    until = time.monotonic() + timeout_seconds
+    both = _Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=label)
+    try:
+        with both as moments:
+            source_now, target_now = moments.of(liquidation_id, until)
+            found = (
+                counts_by_versions_in_time(source_now, target_now, baseline) if moments.are_locked else None
+            )
+            return _expected(found, moments.as_of)
+    except Transient as error:
+        if not _is_for_want_of_time(error):
+            raise
+    return None
+
+
+def _expected(found: CountsByVersions | None, as_of: datetime) -> ExpectedChanges | None:
+    """None where it isn't known."""
+    return ExpectedChanges(found.counts, as_of) if found and found.counts else None
+
+
+def unchanged(
+    source: Engine,
+    target: Engine,
+    spec: CopySpec,
+    baselines: Mapping[int, Baseline],
+    *,
+    names: SideNames = DEFAULT_NAMES,
+    timeout_seconds: float = 10.0,
+    label: str = LABEL,
+) -> dict[int, ExpectedChanges]:
+    """Of several liquidations those of which both sides hold what was proven, and nothing else.
+
+    They are all seen at one moment of each side, with one question for each: of many small ones that costs a
+    part of as many calls of `expected_changes`, which may tell more of those that aren't in the answer.
+    ``baselines`` are what was proven before, by liquidation.
+
+    Raises:
+        SchemaError: the tables don't fit.
+        DatabaseFailed: a side can't be reached.
+    """
+    until = time.monotonic() + timeout_seconds
+    both = _Moments(source, target, spec, names=names, timeout_seconds=timeout_seconds, label=label)
+    try:
+        with both as moments:
+            if not moments.are_locked:
+                return {}
+            first = moments.of(next(iter(baselines)), until)
+            alike = all(side.rows.parent is None for side in first)
+            pairs = [
+                tuple(replace(side, rows=replace(side.rows, liquidation_id=each)) for side in first)
+                if alike
+                else moments.of(each, until)
+                for each in baselines
+            ]
+            here = [(own, base.source) for (own, _), base in zip(pairs, baselines.values(), strict=True)]
+            there = [(own, base.target) for (_, own), base in zip(pairs, baselines.values(), strict=True)]
+            states = zip(
+                baselines.items(), *both_sides(lambda: _states(here), lambda: _states(there)), strict=True
+            )
+            return {
+                liquidation: ExpectedChanges(Counts(unchanged=ours.rows), moments.as_of)
+                for (liquidation, base), ours, theirs in states
+                if _is_as_proven(ours, base.source, base) and _is_as_proven(theirs, base.target, base)
+            }
+    except Transient as error:
+        if not _is_for_want_of_time(error):
+            raise
+    return {}
+
+
+def _states(sides: Sequence[tuple[SideNow, Vantage]]) -> list[SideState]:
+    """What one moment shows of several liquidations of one table, each since it was seen from there.
+
+    Only the rows are asked for each of them: all else is of the moment and of the table.
+    """
+    first, base = sides[0]
+    if not first.rows.has_versions:
+        return [first.state()] * len(sides)
+    beginning = questions_of_state(first.rows, first.table, base)
+    more = [statements.arrived(each.rows, seen_from.horizon) for each, seen_from in sides[1:]]
+    with failures_of(first.rows.side):
+        answers = first.look.ask(*beginning, *more)
+    state = state_of(first.rows, first.table, answers[: len(beginning)])
+    found = [(int(row[0]), int(row[1])) for [row] in answers[len(beginning) :]]
+    return [state, *(replace(state, rows=rows, written=written) for rows, written in found)]
+
+
+def _is_as_proven(state: SideState, seen_from: Vantage, baseline: Baseline) -> bool:
+    """Whether the side holds the rows that were proven, and none that was written since."""
+    return state.is_seen_from(seen_from) and not state.written and state.rows == baseline.digest.rows
+
+
+def _is_for_want_of_time(error: Transient) -> bool:
+    """Whether no moment was to be had in time: somebody alters a table, or a statement took too long."""
+    return error.condition == "TableAltered" or error.sqlstate == QUERY_CANCELED
+
+
+class _Moments:
+    """One moment of each side, with the tables as they are then. Use it as a context manager."""
+
+    def __init__(
+        self,
+        source: Engine,
+        target: Engine,
+        spec: CopySpec,
+        *,
+        names: SideNames,
+        timeout_seconds: float,
+        label: str = LABEL,
+    ) -> None:
+        """Connects to neither side yet. Each statement may take ``timeout_seconds``."""
+
+        def side(engine: Engine, name: str, tables: Sequence[TableName]) -> BoundedMoment:
+            return BoundedMoment(
+                engine,
+                name,
+                label,
+                timeout_seconds,
+                tables=tables,
+                asked=questions(*tables),
+                lock_seconds=min(LOCK_SECONDS, timeout_seconds),
+                settings=f"{statements.of_lane(by_index=False)}, ",
+            )
+
+        self._spec = spec
+        self._names = names
+        self._source_tables = tuple(each.source_table for each in spec.line)
+        self._target_tables = tuple(each.target_table for each in spec.line)
+        self.source = side(source, names.source, self._source_tables)
+        self.target = side(target, names.target, self._target_tables)
+
+    def __enter__(self) -> _Moments:
+        """Begins both side by side.
+
+        Raises:
+            TableMissing: a side has no such table.
+            DatabaseFailed: a side can't be reached; a table is being altered.
+        """
+        with ExitStack() as begun:
+            both_sides(lambda: begun.enter_context(self.source), lambda: begun.enter_context(self.target))
+            self.source_table = table_of(self._names.source, self._source_tables, self.source.answers)
+            self.target_table = table_of(self._names.target, self._target_tables, self.target.answers)
+            self._begun = begun.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._begun.close()
+
+    @property
+    def as_of(self) -> datetime:
+        """When the source was seen."""
+        return self.source.as_of
+
+    @property
+    def are_locked(self) -> bool:
+        """Whether no table can have been rewritten after its moment: else row versions tell nothing."""
+        return self.source.is_locked and self.target.is_locked
+
+    def of(self, liquidation_id: int, until: float) -> tuple[SideNow, SideNow]:
+        """Both sides' rows of the liquidation, to be asked until that time on the monotonic clock.
+
+        Raises:
+            SchemaError: the tables don't fit.
+        """
+        refuse_same_table(
+            self.source.connection, self.target.connection, self.source_table, self.target_table, self._names
+        )
+        source, target = slices(self._spec, self.source_table, self.target_table, liquidation_id)
+        first = [statements.looking(each, qualified=source.holds_names) for each in (source, target)]
+        return (
+            SideNow(_Within(self.source, until, first[0]), source, self.source_table),
+            SideNow(_Within(self.target, until, first[1]), target, self.target_table),
+        )
+
+
+class _Within:
+    """A moment of a side that is asked until a time on the monotonic clock; then it raises `Transient`."""
+
+    def __init__(self, moment: BoundedMoment, until: float, *first: Statement) -> None:
+        """What is ``first`` is sent with the first question, for the whole transaction."""
+        self._moment = moment
+        self._until = until
+        self._first = first
+
+    def ask(self, *statements: Statement) -> list[Rows]:
+        first, self._first = self._first, ()
+        seconds = max(0.001, self._until - time.monotonic())
+        return self._moment.ask(*first, *statements, seconds=seconds)[len(first) :]

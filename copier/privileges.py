@@ -18,7 +18,7 @@ from typing import Literal
 from psycopg import sql
 from sqlalchemy import Connection
 
-from copier.batch import exchange
+from copier.batch import run_batch
 from copier.errors import grant
 from copier.model import Catalogue, CopySpec, TableName, quoted
 
@@ -279,7 +279,9 @@ def lacking(connection: Connection, privileges: Sequence[Privilege]) -> list[Pri
     """Those of them that the connected role lacks. The database is the one that is connected to."""
     if not privileges:
         return []
-    [(database,)], places = exchange(connection, "SELECT pg_catalog.current_database()", question(privileges))
+    [(database,)], places = run_batch(
+        connection, "SELECT pg_catalog.current_database()", question(privileges)
+    )
     return [privileges[place].in_database(database) for (place,) in places]
 
 
@@ -303,7 +305,7 @@ def of_defaults(connection: Connection, table: TableName, given: Sequence[str]) 
     asked = sql.SQL(_SEQUENCES).format(
         sql.Literal(table.schema), sql.Literal(table.name), sql.Literal(list(given))
     )
-    [found] = exchange(connection, asked)
+    [found] = run_batch(connection, asked)
     return [
         each
         for row in found

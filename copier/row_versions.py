@@ -1,4 +1,4 @@
-"""The glance: what has changed since the last proof, found by the versions of rows. No value is read.
+"""What has changed since the last proof, told by the versions of rows. No value of an unchanged row is read.
 
 PostgreSQL never alters a version of a row: each INSERT and UPDATE writes a new one, and its ``xmin`` is the
 number of the transaction that wrote it. The *horizon* of a moment is a number below which every transaction
@@ -18,7 +18,10 @@ Where rows belong through parents, a row counts as written since where it, or on
 belongs, was. A parent that moves to another liquidation is a new version, so all of its rows count as new.
 
 That holds for one server, one table and one definition, which `Vantage.identity` names. Where that has
-changed, all rows are compared. See docs/decisions for what a glance can't see.
+changed, all rows are compared. See docs/decisions for what row versions can't tell.
+
+`Baseline` is what was proven. `RangeDiffByVersions` tells a copy what differs in one range, and
+`counts_by_versions` tells what a copy would do to all rows.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from functools import cache, reduce
 from operator import xor
@@ -35,13 +39,16 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.batch import Rows, exchange
+from copier.batch import Rows, run_batch
+from copier.connections import until_timeout
 from copier.diff import Difference, Look, Patch, RangeDiff, Unchanged
 from copier.errors import failures_of
-from copier.model import EMPTY, Bound, Comparison, Counts, Digest, KeyRange, Limits, Seen
+from copier.model import EMPTY, WHOLE, Bound, Counts, Digest, KeyRange, Limits, RangeComparison, Seen
+from copier.parallel import both_sides
+from copier.row_hash import identical_when_equal
+from copier.snapshot import give_hash_key
 from copier.system_catalog import Table
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 #: Digests of releases that hash rows otherwise don't compare: whoever changes `copier.row_hash` changes this.
 HASHES = 1
@@ -51,6 +58,8 @@ MOST_TRANSACTIONS = 2**31 - 2**24
 FEW = 0.1
 #: A range may have grown beyond the largest chunk by so much.
 STRETCHED = 1.5
+#: So many rows that were written since the last proof are looked up, of both sides together.
+MOST_ROWS = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class Vantage:
 
 @dataclass(frozen=True, slots=True)
 class SideState:
-    """What a glance at one side saw at one moment.
+    """What row versions show of one side at one moment.
 
     ``rows`` of the liquidation, of which ``written`` since the horizon that it was asked for; without one
     that is 0. ``newest`` is the next xid.
@@ -87,7 +96,7 @@ class SideState:
         )
 
 
-def questions(rows: TableSlice, table: Table, base: Vantage | None = None) -> list[Composable]:
+def questions_of_state(rows: TableSlice, table: Table, base: Vantage | None = None) -> list[Composable]:
     """What is asked of a side at one moment, for `state_of`; ``base`` is from where it was seen before.
 
     A view, which may stand now where a table was, has no versions that could be asked for.
@@ -102,7 +111,7 @@ def questions(rows: TableSlice, table: Table, base: Vantage | None = None) -> li
 
 
 def state_of(rows: TableSlice, table: Table, answers: Sequence[Rows]) -> SideState:
-    """The side, from the rows that each of the `questions` gave."""
+    """The side, from the rows that each of the `questions_of_state` gave."""
     [counted], [[definition]], *more = answers
     if not more:
         return SideState(Vantage(None, 0), int(counted[0]))
@@ -147,7 +156,7 @@ def _names_in(kind: type[Any]) -> tuple[str, ...]:
 
 
 class Change(StrEnum):
-    """What a glance found of a liquidation since its last proof."""
+    """What has become of a liquidation since its last proof, as row versions tell."""
 
     NONE = "none"  # both sides hold the same rows as then
     FEW = "few"  # only the changed ones are asked for
@@ -177,7 +186,7 @@ class Baseline:
         return sum((each.digest for each in self.ranges), EMPTY)
 
     @classmethod
-    def of(cls, source: Vantage, target: Vantage, comparisons: Sequence[Comparison]) -> Self | None:
+    def of(cls, source: Vantage, target: Vantage, comparisons: Sequence[RangeComparison]) -> Self | None:
         """From comparisons that agree; None where row versions tell nothing of one of the sides."""
         if source.identity is None or target.identity is None:
             return None
@@ -247,7 +256,7 @@ def _bound(found: Sequence[str] | None) -> Bound | None:
     return None if found is None else tuple(found)
 
 
-class RangeGlance:
+class RangeDiffByVersions:
     """Tells what differs in one range of a baseline by the rows that were written since.
 
     Where the target was found as it was proven when the copy began, no row of it is looked at but those whose
@@ -330,8 +339,178 @@ class RangeGlance:
 
     def _ask_source(self, statement: Composable) -> Rows:
         with failures_of(self._source.side):
-            return exchange(self._reader, statement)[0]
+            return run_batch(self._reader, statement)[0]
 
 
 def _xor(*values: int) -> int:
     return reduce(xor, values, 0)
+
+
+# ----------------------------------------------------------------------------
+# What a copy would do
+#
+# At the last proof both sides held the same rows. Every row that wasn't written since is one of them,
+# unaltered. That gives what a copy would do in three steps:
+#
+#     1. Each side gives the keys of its rows that were written since the proof.
+#     2. The rows with these keys are looked up on the other side too, and compared by their hashes.
+#     3. The rows with all other keys are proven ones on both sides. They are only counted: the side that
+#        still has as many as there can be has all of them, and what the other side has fewer, it lacks.
+#
+# An example. 10 rows were proven, with the keys 1 to 10. Since then row 3 was changed in the source, row 7
+# deleted, and a row 11 inserted. Nobody has written in the target.
+#
+#     1. The source has 10 rows, and those with the keys 3 and 11 were written since. The target has 10, none.
+#     2. The target has a row 3, and its hash is another one: 1 row to change. It has no row 11: 1 to insert.
+#     3. Without row 3 there can be 9 proven rows. The target has 10 - 1 = 9, all of them. The source has
+#        10 - 2 = 8 rows that weren't written since. It lacks one: 1 row to delete, 8 unchanged.
+#
+# The answer is exact, or not known. It isn't known where row versions can't be compared, where more than
+# `MOST_ROWS` rows were written, where in step 3 neither side has all, and where the time doesn't suffice.
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedChanges:
+    """What a copy would do to the target's rows by their keys, and when the source was seen for that."""
+
+    counts: Counts
+    as_of: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CountsByVersions:
+    """What was found at one moment of each side.
+
+    ``source`` and ``target`` have the rows of each. ``counts`` are what a copy would do; None: not known.
+    ``inserted`` are the keys, as the source writes them, of all rows that would be inserted, where the target
+    still holds all that was proven; else None.
+    """
+
+    source: SideState
+    target: SideState
+    counts: Counts | None
+    inserted: tuple[Bound, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SideNow:
+    """One side at one moment, and its rows of the liquidation."""
+
+    look: Look
+    rows: TableSlice
+    table: Table
+
+    def state(self) -> SideState:
+        """What row versions show of it."""
+        with failures_of(self.rows.side):
+            answers = self.look.ask(*questions_of_state(self.rows, self.table))
+        return state_of(self.rows, self.table, answers)
+
+    def written_since(self, base: Vantage) -> dict[Bound, int]:
+        """The hashes of the rows that were written since, by their keys: of `MOST_ROWS` + 1 at most."""
+        with failures_of(self.rows.side):
+            [found] = self.look.ask(statements.arrived_rows(self.rows, base.horizon, MOST_ROWS + 1))
+        return {tuple(key): value for key, value in found}
+
+    def held_under(self, keys: Sequence[Bound]) -> dict[Bound, int]:
+        """The hashes of the rows with these keys, by the keys as this side writes them."""
+        if not keys:
+            return {}
+        with failures_of(self.rows.side):
+            [found] = self.look.ask(statements.hashes_by_key(self.rows, WHOLE, keys))
+        return {tuple(key): value for key, value in found}
+
+
+def counts_by_versions(source: SideNow, target: SideNow, baseline: Baseline) -> CountsByVersions:
+    """The rows of both sides, each at its moment, and what a copy would do, by the versions of rows.
+
+    Raises:
+        DatabaseFailed: a side is lost, or somebody has cancelled a statement.
+    """
+    return _compared(source, target, baseline, _counted(source, target))
+
+
+def counts_by_versions_in_time(
+    source: SideNow, target: SideNow, baseline: Baseline
+) -> CountsByVersions | None:
+    """As `counts_by_versions`, but only as far as the time suffices that both sides are given.
+
+    Where it suffices for counting both sides only, ``counts`` are None; where not even for that, it is None.
+
+    Raises:
+        DatabaseFailed: a side is lost.
+    """
+    counted: CountsByVersions | None = None
+    with until_timeout():
+        counted = _counted(source, target)
+        return _compared(source, target, baseline, counted)
+    return counted
+
+
+def _counted(source: SideNow, target: SideNow) -> CountsByVersions:
+    """The rows of both sides; what a copy would do isn't known yet."""
+    return CountsByVersions(*both_sides(source.state, target.state), None)
+
+
+def _compared(
+    source: SideNow, target: SideNow, baseline: Baseline, not_known: CountsByVersions
+) -> CountsByVersions:
+    """What a copy would do. ``not_known`` has the rows of both sides, given where it can't be known."""
+    here, there = not_known.source, not_known.target
+    if not (here.is_seen_from(baseline.source) and there.is_seen_from(baseline.target)):
+        return not_known
+    alike = _spelled_alike(source.rows)
+    with failures_of(source.rows.side):
+        give_hash_key(source.look.ask, source.rows)
+    new_here, new_there = both_sides(
+        lambda: source.written_since(baseline.source), lambda: target.written_since(baseline.target)
+    )
+    if len(new_here) + len(new_there) > MOST_ROWS or (new_there and not alike):
+        return not_known
+    if any(None in key for key in new_here):  # such a row lies in no range, and no copy takes it
+        return not_known
+    old_here, old_there = both_sides(
+        lambda: source.held_under([key for key in new_there if key not in new_here]),
+        lambda: target.held_under([key for key in new_here if key not in new_there]),
+    )
+    left = baseline.digest.rows - len(old_here) - len(old_there)
+    rest_here = here.rows - len(new_here) - len(old_here)
+    rest_there = there.rows - len(new_there) - len(old_there)
+    if max(rest_here, rest_there) != left:
+        return not_known
+    some = _between(new_here | old_here, new_there | old_there, alike=alike)
+    rest = Counts(
+        inserted=max(0, rest_here - rest_there),
+        deleted=max(0, rest_there - rest_here),
+        unchanged=min(rest_here, rest_there),
+    )
+    inserted: tuple[Bound, ...] | None = None
+    if rest_there == left and (alike or not some.inserted):
+        missing = (key for key in new_here | old_here if key not in new_there | old_there)
+        inserted = tuple(missing) if some.inserted else ()
+    return CountsByVersions(here, there, some + rest, inserted)
+
+
+def _between(here: dict[Bound, int], there: dict[Bound, int], *, alike: bool) -> Counts:
+    """What is to be done where the source holds these rows, and the target those, by their keys.
+
+    Where both sides may write one key differently, all of ``there`` were found by keys of ``here``, and the
+    rows' hashes, which take the key in, say which are the same.
+    """
+    if alike:
+        common = len(here.keys() & there.keys())
+        unchanged = sum(1 for key, value in here.items() if there.get(key) == value)
+    else:
+        common = len(there)
+        unchanged = len({*here.values()} & {*there.values()})
+    return Counts(len(here) - common, common - unchanged, len(there) - common, unchanged)
+
+
+def _spelled_alike(rows: TableSlice) -> bool:
+    """Whether equal keys are written by the same characters on both sides."""
+    names = {column.name for column in rows.keys.columns}
+    return all(
+        identical_when_equal(pair) and pair.source.type.base == pair.target.type.base
+        for pair in rows.matched.compared
+        if pair.name in names
+    )

@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from copier import statements
-from copier.batch import Rows, exchange
+from copier.batch import Rows, run_batch
 from copier.connections import BoundedTransaction
 from copier.errors import (
     DEFAULT_NAMES,
@@ -289,7 +289,7 @@ def _looked_at(
         tables = {each.spec.name: each.target for each in found if each.target is not None}
         with failures_of(names.target):
             asked = [foreign_keys_question(tables), _outside_question(tables)] if tables else []
-            rows, of_others = exchange(there.connection, *asked) if asked else ([], [])
+            rows, of_others = run_batch(there.connection, *asked) if asked else ([], [])
     return found, foreign_keys_of(tables, rows), of_others
 
 

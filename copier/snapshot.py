@@ -21,7 +21,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, text
 
 from copier import statements
-from copier.batch import Rows, Statement, exchange, with_values
+from copier.batch import Rows, Statement, run_batch, with_values
 from copier.column_rules import PAD
 from copier.connections import Sessions, in_transaction, run
 from copier.errors import Permanent, TableMissing, Transient, failures_of
@@ -111,7 +111,7 @@ class Snapshot:
 
     def ask(self, *statements: Statement) -> list[Rows]:
         """The rows of each of the statements at this moment; they are sent in one message."""
-        return exchange(self.connection, *statements)
+        return run_batch(self.connection, *statements)
 
     def readers(
         self, count: int, rows: TableSlice, *, in_order: bool = True, alone: bool = False
@@ -132,9 +132,9 @@ class Snapshot:
             if alone or not self.is_shared:
                 if self._readers != [self.connection]:
                     if len(self.tables) > 1 and not self.is_shared:
-                        exchange(self.connection, statements.ANY_PLAN)
-                    exchange(self.connection, sql.SQL(lane))
-                    give_hash_key(partial(exchange, self.connection), rows)
+                        run_batch(self.connection, statements.ANY_PLAN)
+                    run_batch(self.connection, sql.SQL(lane))
+                    give_hash_key(partial(run_batch, self.connection), rows)
                     self._readers = [self.connection]
                 return [self.connection]
             if (missing := count - len(self._readers)) > 0:
@@ -167,7 +167,7 @@ class Snapshot:
             with failures_of(self.side):
                 if seen.is_shared:
                     seen._connection = seen._beside()
-                seen.answers = exchange(seen.connection, *also) if also else []
+                seen.answers = run_batch(seen.connection, *also) if also else []
                 if reads is not None and seen.is_shared:
                     seen.ask(sql.SQL(statements.lane_of(reads, reads=True, in_order=False)))
                     seen._readers.append(seen.connection)
@@ -243,13 +243,13 @@ class Snapshot:
         connection = self._open()
         settings = with_values(connection, f"{lane}, {statements.HELD}", self._sessions.values)
         self._join(connection, settings)
-        give_hash_key(partial(exchange, connection), rows)
+        give_hash_key(partial(run_batch, connection), rows)
         return connection
 
     def _join(self, connection: Connection, settings: Statement) -> None:
         try:
             with failures_of(self.side):
-                exchange(connection, statements.BEGIN_MOMENT, statements.snapshot(self._name), settings)
+                run_batch(connection, statements.BEGIN_MOMENT, statements.snapshot(self._name), settings)
         except Permanent as refusal:
             if refusal.sqlstate not in NO_SNAPSHOT:
                 raise

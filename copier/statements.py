@@ -1,7 +1,7 @@
 """Every statement that the engine runs, built by pure functions, and the settings of its transactions.
 
-Names come from the catalog or the configuration and are quoted; the liquidation, the bounds and the hashes
-are literals, because COPY takes no parameters.
+Names come from the system catalog or the configuration and are quoted; the liquidation, the bounds and the
+hashes are literals, because COPY takes no parameters.
 
 A transaction sets what it needs for itself alone: behind PgBouncer in transaction mode a session has no
 settings. Each group of settings is one statement, or what follows in it, so that a chunk asks for all of its

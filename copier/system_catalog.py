@@ -21,7 +21,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from copier import privileges
-from copier.batch import Rows, Statement, exchange
+from copier.batch import Rows, Statement, run_batch
 from copier.errors import (
     ColumnMissing,
     PrivilegeMissing,
@@ -149,8 +149,8 @@ def _is_name(kind: Kind) -> bool:
 def collation_of(oid: str) -> str:
     """The SQL for what a collation with this OID sorts by: provider, locale and version. NULL for none.
 
-    to_jsonb reads catalog columns that only some versions have (colllocale since 17, datlocprovider
-    since 15).
+    to_jsonb reads columns of the system catalog that only some versions have (colllocale since 17,
+    datlocprovider since 15).
     """
     return f"""(
         SELECT CASE WHEN l.collprovider = 'd' THEN concat_ws(':',
@@ -830,7 +830,7 @@ def read_table(connection: Connection, side: str, *names: TableName) -> Table:
     Raises:
         TableMissing: there is no such table or view.
     """
-    return table_of(side, names, exchange(connection, *questions(*names)))
+    return table_of(side, names, run_batch(connection, *questions(*names)))
 
 
 def questions(*names: TableName) -> list[Statement]:

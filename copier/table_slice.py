@@ -1,6 +1,7 @@
 """One side's part of a copy: the liquidation's rows in its table, their order, and their hashes.
 
-Where no index finds these rows, every range reads the whole table: `missing_index` says which to create.
+Where no index finds these rows, every range reads the whole table: `TableSlice.missing_indexes` are the
+statements that create those, and `copier.preview` warns of them.
 """
 
 from __future__ import annotations
@@ -224,20 +225,6 @@ def _is_unique(table: Table, names: tuple[str, ...]) -> bool:
 
 
 # ----------------------------------------------------------------- the index by which the rows would be found
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """A statement that would make the copy faster on that side, which is named as `SideNames` say."""
-
-    side: str
-    statement: str
-
-
-def missing_index(rows: TableSlice) -> Iterator[Advice]:
-    """The warning of each index that is missing: without it every range reads the whole table."""
-    for statement in rows.missing_indexes:
-        yield Advice(rows.side, statement)
 
 
 def create_index(table: TableName | str, columns: Iterable[str], *, partitioned: bool) -> str:

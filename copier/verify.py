@@ -25,12 +25,11 @@ from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from copier import statements
-from copier.batch import exchange
+from copier.batch import run_batch
 from copier.errors import failures_of
-from copier.lanes import run_lanes
-from copier.model import EMPTY, Chunk, Comparison, Digest, KeyRange, Seen, Written
+from copier.model import EMPTY, Chunk, Digest, KeyRange, RangeComparison, Seen, Written
+from copier.parallel import both_sides, run_lanes
 from copier.table_slice import TableSlice
-from copier.threads import both_sides
 
 #: At most so many ranges are asked about in one message, and no further one after so many rows: they come as
 #: one step of the progress.
@@ -75,11 +74,11 @@ class SeenTogether:
         rows, arrived, value = found
         return (rows, Digest(arrived, value), definition) == (self.rows, self.written, self.definition)
 
-    def comparisons(self) -> Generator[Comparison, None, None]:
+    def comparisons(self) -> Generator[RangeComparison, None, None]:
         """Of all ranges, where they are still as they were seen."""
         for each in self.chunks:
             if each.source is not None:
-                yield Comparison(each.range, each.source, each.source)
+                yield RangeComparison(each.range, each.source, each.source)
 
 
 def compared(
@@ -91,7 +90,7 @@ def compared(
     *,
     definition: str,
     is_same: bool,
-) -> Generator[Comparison, None, None]:
+) -> Generator[RangeComparison, None, None]:
     """Yields a comparison a range; ``known`` are the chunks by which the ranges were put in place.
 
     ``definition`` is what the target's table is made of at the moment that is compared. ``is_same``: that is
@@ -124,7 +123,7 @@ def compared(
                 break
         return key_ranges or None
 
-    def compare(readers: Readers, key_ranges: list[KeyRange]) -> list[Comparison]:
+    def compare(readers: Readers, key_ranges: list[KeyRange]) -> list[RangeComparison]:
         source_reader, target_reader = readers
         chunks = {key_range: known.get(key_range.number) for key_range in key_ranges}
         known_already = {
@@ -143,7 +142,7 @@ def compared(
             lambda: _held(target_reader, target, key_ranges, seen_there, known_already),
         )
         of_source = known_already | hashed
-        return [Comparison(key_range, of_source[key_range], held[key_range]) for key_range in key_ranges]
+        return [RangeComparison(key_range, of_source[key_range], held[key_range]) for key_range in key_ranges]
 
     for some in run_lanes(lanes, lambda readers: take_some(), compare, threading.Event()):
         yield from some
@@ -162,7 +161,7 @@ def _held(
     """
     unseen = [each for each in key_ranges if each not in seen]
     with failures_of(target.side):
-        answers = exchange(
+        answers = run_batch(
             connection,
             *(_still(target, key_range, each) for key_range, each in seen.items()),
             *(statements.digest(target, key_range) for key_range in unseen),
@@ -196,5 +195,5 @@ def _digests(connection: Connection, rows: TableSlice, key_ranges: list[KeyRange
     if not key_ranges:
         return {}
     with failures_of(rows.side):
-        answers = exchange(connection, *(statements.digest(rows, key_range) for key_range in key_ranges))
+        answers = run_batch(connection, *(statements.digest(rows, key_range) for key_range in key_ranges))
     return {key_range: Digest(*answer) for key_range, [answer] in zip(key_ranges, answers, strict=True)}

@@ -1,4 +1,4 @@
-"""Columns and tables as the catalog would tell of them, for tests that ask no server."""
+"""Columns and tables as the system catalog would tell of them, for tests that ask no server."""
 
 from __future__ import annotations
 

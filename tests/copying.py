@@ -91,7 +91,7 @@ class Sides:
     def keeping(self) -> Iterator[Sides]:
         """The same sides, for many copies: sessions are kept, as bot/app.py keeps those of consulta.
 
-        A server reads its catalog anew for each session, which takes it longer than a small copy.
+        A server reads its system catalog anew for each session, which takes it longer than a small copy.
         """
         kept = {url: _engine(url, pool_size=5, max_overflow=-1) for url in (self.prod.url, self.consulta.url)}
         for each in kept.values():

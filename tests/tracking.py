@@ -25,7 +25,6 @@ from bot.jobs.workers import UnbrokenBeats, Workers
 from copier import (
     Baseline,
     Chunk,
-    Comparison,
     CopySpec,
     Counted,
     Counts,
@@ -33,6 +32,7 @@ from copier import (
     Fingerprint,
     Plan,
     Proof,
+    RangeComparison,
     TableName,
 )
 from copier.model import KeyRange
@@ -45,9 +45,9 @@ BOB = Requester("T0", "U0BOB", "Bob", "en-US")
 RANGE = KeyRange(1, None, ("5",), rows=5)
 CHUNK = Chunk(RANGE, "updated", 5, Counts(inserted=2, updated=2, deleted=1, unchanged=1), 2, 100, 0.1)
 SAME = Chunk(KeyRange(2, ("5",), None, rows=3), "unchanged", 3, Counts(unchanged=3), seconds=0.1)
-COMPARED = Comparison(RANGE, Digest(5, 7), Digest(5, 7))
+COMPARED = RangeComparison(RANGE, Digest(5, 7), Digest(5, 7))
 PROOF = Proof.of([COMPARED], Counted(5, 5))
-WRONG = Proof.of([Comparison(RANGE, Digest(5, 7), Digest(4, 7))], Counted(5, 4))
+WRONG = Proof.of([RangeComparison(RANGE, Digest(5, 7), Digest(4, 7))], Counted(5, 4))
 LOST = Failure("connection", "the connection to prod was lost", side="prod")
 
 CHART_SECONDS = 300.0

@@ -72,7 +72,7 @@ from bot.messages.proposal import removes_everything
 from bot.work.background import ProgressTicker
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
-from copier import Baseline, Comparison, Copy, Count, Preview, compare_set, is_known
+from copier import Baseline, Copy, Count, Preview, RangeComparison, compare_set, is_known
 from copier.errors import CopierError, concerns_one_table
 
 log = logging.getLogger(__name__)
@@ -559,7 +559,7 @@ def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_
     limits = settings.file.work.limits
     go_on = broken_off_by_signals()
 
-    def show(comparison: Comparison) -> None:
+    def show(comparison: RangeComparison) -> None:
         go_on()
         output.add(comparison)
 
@@ -590,7 +590,7 @@ def _verify_set(settings: Settings, chosen: SetSection, liquidation: int, *, as_
     parts, began = app.databases(settings), time.monotonic()
     go_on = broken_off_by_signals()
 
-    def show(name: str, comparison: Comparison) -> None:
+    def show(name: str, comparison: RangeComparison) -> None:
         go_on()
         print_range(name, comparison, as_json=as_json)
 

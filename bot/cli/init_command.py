@@ -21,14 +21,14 @@ from sqlalchemy.engine import URL
 from bot import config
 from bot.cli.help import Command, shell_translator
 from bot.cli.invocation import FAILED, USAGE, Stopped, stop_on_errors
-from bot.cli.output import ask, print_survey, say
+from bot.cli.output import ask, print_discovery, say
 from bot.config import SIDES, VARIABLES, Need, Settings, SlackSection
 from bot.errors import ConfigError
 from bot.i18n import N_, Translator
 from bot.packaged_files import starting_files
 from bot.untrusted_text import one_line
 from copier import CopySpec, privileges
-from copier.discovery import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
+from copier.discovery import Candidate, Discovery, FoundCatalogue, LeftOut, Server, Size
 from copier.model import quoted
 from copier.privileges import Privilege, Tracking
 
@@ -111,10 +111,10 @@ def init(
     if column is None:
         column = ask(t("Column with the liquidation's number"), COLUMN) if asks else COLUMN
     settings = _settings({**known, **answers})
-    found = _survey(settings, column)
+    found = _discover(settings, column)
     logins = _logins(settings, answers, found, prod_role, consulta_role)
     if not found.candidates:
-        print_survey(found, {}, t)
+        print_discovery(found, {}, t)
         raise Stopped(_nothing_to_copy(column), FAILED)
     scripts = _scripts(found, logins, settings.tracking_schema)
     _write(folder, found=found, logins=logins, scripts=scripts, answers=answers, kept=kept, slack=slack)
@@ -124,7 +124,7 @@ def init(
 def _write(
     folder: Folder,
     *,
-    found: Survey,
+    found: Discovery,
     logins: Mapping[str, Login],
     scripts: Mapping[str, str],
     answers: Mapping[str, str],
@@ -142,7 +142,7 @@ def _write(
     folder.put_shipped({CONFIGURATION: EXAMPLE})
 
 
-def _scripts(found: Survey, logins: Mapping[str, Login], schema: str) -> dict[str, str]:
+def _scripts(found: Discovery, logins: Mapping[str, Login], schema: str) -> dict[str, str]:
     """The SQL of each side's role; the tracking tables are in this schema."""
     from bot.jobs.models import tracking_tables
 
@@ -166,12 +166,12 @@ def _settings(answers: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _survey(settings: Settings, column: str) -> Survey:
+def _discover(settings: Settings, column: str) -> Discovery:
     from bot import app
-    from copier.discovery import survey
+    from copier.discovery import discover
 
     with stop_on_errors():
-        found = survey(
+        found = discover(
             app.unpooled(settings.prod),
             app.unpooled(settings.consulta),
             column,
@@ -189,7 +189,7 @@ def _survey(settings: Settings, column: str) -> Survey:
 def _logins(
     settings: Settings,
     answers: Mapping[str, str],
-    found: Survey,
+    found: Discovery,
     prod_role: str | None,
     consulta_role: str | None,
 ) -> dict[str, Login]:
@@ -274,7 +274,7 @@ class Folder:
 
 
 def _report(
-    found: Survey,
+    found: Discovery,
     logins: Mapping[str, Login],
     scripts: Mapping[str, str],
     slack: SlackSection,
@@ -282,7 +282,7 @@ def _report(
 ) -> None:
 
     say()
-    print_survey(found, copy_names([each.spec for each in found.candidates]), t)
+    print_discovery(found, copy_names([each.spec for each in found.candidates]), t)
     for script in scripts.values():
         say()
         for line in script.splitlines():
@@ -365,7 +365,7 @@ def login(server: Server, url: URL, written: str, role: str) -> Login:
 # ------------------------------------------------------------------------------------------- traspaso.toml
 
 
-def configuration(found: Survey, slack: SlackSection) -> str:
+def configuration(found: Discovery, slack: SlackSection) -> str:
     """The text of traspaso.toml: valid as it is, with a reason for each choice."""
     lines = [
         *comment(
@@ -398,7 +398,7 @@ def configuration(found: Survey, slack: SlackSection) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _left(found: Survey) -> list[CopySpec]:
+def _left(found: Discovery) -> list[CopySpec]:
     return [each.spec for each in found.left_out if each.spec is not None]
 
 
@@ -613,7 +613,7 @@ def _value(value: str) -> str:
 # ------------------------------------------------------------------------------------------ the SQL of roles
 
 
-def source_role(found: Survey, role: str) -> str:
+def source_role(found: Discovery, role: str) -> str:
     """The SQL that makes the role of prod: it reads, and its sessions are read-only."""
     needed = privileges.of_source(
         [each.spec for each in found.candidates],
@@ -624,7 +624,7 @@ def source_role(found: Survey, role: str) -> str:
     return _role(found.source, role, needed, [*settings, *_bypass(found, SIDES.source, role)])
 
 
-def target_role(found: Survey, role: str, tracking: Tracking) -> str:
+def target_role(found: Discovery, role: str, tracking: Tracking) -> str:
     """The SQL that makes the role of consulta: it writes the copied tables, and owns the tracking tables."""
     updates = {each.spec.target_table: each.updates for each in found.candidates}
     needed = privileges.of_target(
@@ -636,7 +636,7 @@ def target_role(found: Survey, role: str, tracking: Tracking) -> str:
     return _role(found.target, role, needed, list(_bypass(found, SIDES.target, role)))
 
 
-def _bypass(found: Survey, side: str, role: str) -> Iterator[str]:
+def _bypass(found: Discovery, side: str, role: str) -> Iterator[str]:
     hidden = [each.spec for each in found.candidates if side in each.hides_rows]
     if hidden:
         tables = ", ".join(str(s.source_table if side == SIDES.source else s.target_table) for s in hidden)

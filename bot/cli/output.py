@@ -31,7 +31,7 @@ from bot.messages.question import confirmation, question_text
 from bot.messages.run import done, state_of
 from bot.messages.run import together as written_together
 from bot.untrusted_text import one_line
-from copier import Comparison, CopySpec, Count, Digest, Plan, Preview, Proof
+from copier import CopySpec, Count, Digest, Plan, Preview, Proof, RangeComparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bot.jobs.schedules import Firing
     from bot.messages.verification import SetResult, TableResult
     from copier import ExplainedKey, ExplainedTable, Explanation, OutsideKey
-    from copier.discovery import Size, Survey
+    from copier.discovery import Discovery, Size
 
 # ----------------------------------------------------------------------------
 # What writes
@@ -674,7 +674,7 @@ def _removal(seen: Preview, liquidation: int) -> str | None:
     in_prod, in_consulta = seen.in_source.rows, seen.in_target.rows
     if in_prod is None or in_consulta is None:
         return None
-    goes = seen.outlook.counts.deleted if seen.outlook else in_consulta - in_prod
+    goes = seen.expected_changes.counts.deleted if seen.expected_changes else in_consulta - in_prod
     if goes <= in_consulta / 10:
         return None
     return (
@@ -694,8 +694,8 @@ def print_preview(seen: Preview, chosen: CopySection, liquidation: int, t: Trans
     say(f"consulta  {chosen.target_table}: {counted(seen.in_target, t)}")
     if kept := kept_in_prod(seen, t, quoted=str):
         say(kept)
-    if seen.outlook is not None:
-        say(would_do(seen.outlook.counts, t))
+    if seen.expected_changes is not None:
+        say(would_do(seen.expected_changes.counts, t))
     for note in notes(seen, t, quoted=str):
         say(note)
     for advice in seen.advice:
@@ -718,7 +718,7 @@ class VerificationOutput:
     def begin(self, plan: Plan) -> None:
         self._plan = plan
 
-    def add(self, comparison: Comparison) -> None:
+    def add(self, comparison: RangeComparison) -> None:
         if self._as_json:
             _write(range_as_json(comparison))
         elif not comparison.agrees:
@@ -810,7 +810,7 @@ def _previewed(each: TablePreview, t: Translator) -> tuple[str, ...]:
     seen = each.seen
     if seen is None:
         return each.copy.shown, "–", "–", t("can't be looked at now")
-    would = would_do(seen.outlook.counts, t) if seen.outlook is not None else t("not known")
+    would = would_do(seen.expected_changes.counts, t) if seen.expected_changes is not None else t("not known")
     return each.copy.shown, counted(seen.in_source, t), counted(seen.in_target, t), would
 
 
@@ -831,7 +831,7 @@ def print_set_preview_json(set_name: str, liquidation: int, tables: Sequence[Tab
     _write({"set": set_name, "liquidation_id": liquidation, "copies": [each.copy.name for each in tables]})
 
 
-def print_range(copy_name: str, comparison: Comparison, *, as_json: bool) -> None:
+def print_range(copy_name: str, comparison: RangeComparison, *, as_json: bool) -> None:
     """A compared key range of a table of a set; for a person only where it differs."""
     if as_json:
         _write({"copy": copy_name, **range_as_json(comparison)})
@@ -888,7 +888,7 @@ def _table_as_json(each: TableResult) -> dict[str, Any]:
 # What a new installation could copy
 
 
-def print_survey(found: Survey, names: Mapping[CopySpec, str], t: Translator) -> None:
+def print_discovery(found: Discovery, names: Mapping[CopySpec, str], t: Translator) -> None:
     """The tables that can be copied, by what each copy is called; then the others, each with the reason."""
 
     def rows(size: Size) -> str:
@@ -1083,12 +1083,12 @@ def print_preview_json(seen: Preview) -> None:
 
 
 def preview_as_json(seen: Preview) -> dict[str, object]:
-    """The preview with the sides called prod and consulta."""
-    names = {"in_source": "in_prod", "in_target": "in_consulta"}
+    """The preview with the sides called prod and consulta; what a copy would do is the ``outlook`` in it."""
+    names = {"in_source": "in_prod", "in_target": "in_consulta", "expected_changes": "outlook"}
     return {names.get(name, name): value for name, value in asdict(seen).items()}
 
 
-def range_as_json(comparison: Comparison) -> dict[str, Any]:
+def range_as_json(comparison: RangeComparison) -> dict[str, Any]:
     """A key range and the digests of both sides."""
     part = comparison.range
     return {

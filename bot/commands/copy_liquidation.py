@@ -385,7 +385,7 @@ class StartCopy(CreatesJobs):
             in_prod=proposal.seen.in_source.rows,
             in_consulta=proposal.seen.in_target.rows,
             made_of=made_of(proposal.seen),
-            would=proposal.seen.outlook.counts if proposal.seen.outlook else None,
+            would=proposal.seen.expected_changes.counts if proposal.seen.expected_changes else None,
         )
         minutes = max(1, round(lifetime / 60))
         return Offered(offer, copy.shown, proposal, minutes, notice, asks_why=copy.require_reason)

@@ -33,7 +33,7 @@ from bot.messages.blocks import VERIFY_COMMAND, Message
 from bot.messages.verification import SetResult, VerificationResult
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.pubsub import PubSub
-from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known
+from copier import Catalogue, Copy, Limits, RangeComparison, compare_set, is_known
 
 if TYPE_CHECKING:
     from slack_bolt import Ack, App
@@ -401,7 +401,7 @@ class VerificationRunner:
         began = time.monotonic()
         if isinstance(comparison.chosen, SetSection):
             return self._verify_set(comparison, comparison.chosen, began)
-        comparisons: list[Comparison] = []
+        comparisons: list[RangeComparison] = []
         with Copy(
             self._prod,
             self._consulta,

@@ -25,8 +25,9 @@ from copier.errors import (
 from copier.keys import key_columns
 from copier.model import CopySpec
 from copier.parents import refuse_unfit
+from copier.preview import missing_index
 from copier.system_catalog import Table, read_table, refuse_same_table
-from copier.table_slice import TableSlice, missing_index, slices
+from copier.table_slice import TableSlice, slices
 
 #: What needs both tables.
 _OF_BOTH = ("copy.columns", "copy.key", "copy.index")

@@ -84,7 +84,7 @@ from bot.jobs.outbox import Kind, announce
 from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
 from bot.jobs.transition import add_event, second_person, step_of, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
-from copier import Baseline, Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
+from copier import Baseline, Chunk, CopySpec, Fingerprint, Plan, Proof, RangeComparison
 from copier.batch import Rows, literal
 from migrations import schema_of
 
@@ -229,7 +229,7 @@ class Attempt:
         self._before = before
         self._lease = lease
         self._stepped_at = time.monotonic()
-        self._compared: list[Comparison] = []
+        self._compared: list[RangeComparison] = []
         self._compared_due = 0.0
         self.claim = claim
 
@@ -370,7 +370,7 @@ class Attempt:
         self._compared_due = time.monotonic() + COMPARED_SECONDS
         self._step(phase=Phase.VERIFYING, verifying_since=func.now())
 
-    def compared(self, comparison: Comparison) -> StopRequest | None:
+    def compared(self, comparison: RangeComparison) -> StopRequest | None:
         """Both digests of a range are known. Several are written at once, so that the proof isn't held up."""
         self._compared.append(comparison)
         return self.write_compared() if time.monotonic() >= self._compared_due else None

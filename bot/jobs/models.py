@@ -52,7 +52,7 @@ from sqlalchemy.util import LRUCache
 
 from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
-from copier.batch import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
+from copier.batch import COMMIT, Rows, Statement, begin_of, driver_of, literal, run_batch, with_values
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.privileges import Tracking
 from migrations import APPLIED, SCHEMA
@@ -856,7 +856,7 @@ def asked(connection: Connection, *statements: Executable, commit: bool = False)
         begin = connection.info.pop(BEGIN, None) or begin_of(driver_of(connection))
         written = [literal(connection, each) for each in statements]
         end: list[Statement] = [COMMIT] if commit else []
-        return exchange(connection, *begin, *written, *end)[len(begin) : len(begin) + len(written)]
+        return run_batch(connection, *begin, *written, *end)[len(begin) : len(begin) + len(written)]
 
 
 def give_up_silent_servers(engine: Engine) -> None:
@@ -920,7 +920,7 @@ def _begins(connection: Connection, *_: object) -> None:
     """Before a statement of SQLAlchemy's own."""
     if (begin := connection.info.pop(BEGIN, None)) is not None:
         with _as_sqlalchemy_raises(connection):
-            exchange(connection, *begin)
+            run_batch(connection, *begin)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.schedules import CLAIM, ON_TIME
 from bot.jobs.status import RunKind, Status
 from bot.jobs.view import NotificationDetail
-from copier import Baseline, Outlook
+from copier import Baseline, ExpectedChanges
 
 #: So many liquidations are named to a destination; more are counted.
 NAMED = 20
@@ -170,19 +170,19 @@ class Rounds:
             for row in rows
         ]
 
-    def saw(self, found: Round, seen: Sequence[tuple[Watching, Outlook | None]]) -> None:
+    def saw(self, found: Round, seen: Sequence[tuple[Watching, ExpectedChanges | None]]) -> None:
         """Writes down what was told of each liquidation; None where row versions tell nothing.
 
         Raises:
             ClaimLost: another process works on it by now; nothing was written.
         """
-        line = insert(Drift).values([_line(watching, outlook) for watching, outlook in seen])
+        line = insert(Drift).values([_line(watching, expected) for watching, expected in seen])
         with self._engine.begin() as connection:
             self._own(
                 connection,
                 found,
                 looked=WatchRound.looked + len(seen),
-                unknown=WatchRound.unknown + sum(outlook is None for _, outlook in seen),
+                unknown=WatchRound.unknown + sum(expected is None for _, expected in seen),
             )
             connection.execute(
                 line.on_conflict_do_update(
@@ -304,7 +304,7 @@ def _counts() -> ColumnElement[bool]:
     )
 
 
-def _line(watching: Watching, seen: Outlook | None) -> dict[str, Any]:
+def _line(watching: Watching, seen: ExpectedChanges | None) -> dict[str, Any]:
     """The row of a liquidation that was looked at."""
     counts = seen.counts if seen else None
     equal = not (counts.inserted or counts.updated or counts.deleted) if counts else None

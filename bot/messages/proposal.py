@@ -90,7 +90,7 @@ class Shown:
 
     @classmethod
     def of(cls, seen: Preview) -> Self:
-        counts = seen.outlook.counts if seen.outlook is not None else None
+        counts = seen.expected_changes.counts if seen.expected_changes is not None else None
         deleted, updated = (counts.deleted, counts.updated) if counts else (None, None)
         return cls(seen.in_source.rows, seen.in_target.rows, deleted, updated)
 
@@ -259,8 +259,8 @@ def proposal_card(offered: Offered, t: Translator) -> Message:
     )
     in_prod, in_consulta = t("Rows in prod"), t("Rows in consulta now")
     sides = f"{in_prod}: {counted(seen.in_source, t)}. {in_consulta}: {counted(seen.in_target, t)}."
-    if seen.outlook is not None:
-        sides += f" {would_do(seen.outlook.counts, t)}"
+    if seen.expected_changes is not None:
+        sides += f" {would_do(seen.expected_changes.counts, t)}"
     label = clean_name(seen.label or "")
     named = f" {escaped(cut(label, 200))}." if label else ""
     text = f"{offered.notice} {title}{named} {sides}".strip()
@@ -344,13 +344,13 @@ def preview_blocks(title: str, proposal: Proposal, t: Translator) -> list[Block]
     ]
     past = f"{last_copied(proposal, t)}\n{_expected(proposal, t)}".strip()
     warnings = [section(f"⚠️ {warning}") for warning in _warnings(proposal, t)]
-    would = [section(would_do(seen.outlook.counts, t))] if seen.outlook else []
+    would = [section(would_do(seen.expected_changes.counts, t))] if seen.expected_changes else []
     return [fields(pairs), *would, section(past), *kept_blocks(seen, t), *warnings, *_approval(proposal, t)]
 
 
 def is_unchanged(seen: Preview) -> bool:
     """Whether it is known that consulta holds the same rows, so that nothing would be written."""
-    return seen.outlook is not None and _unchanged_only(seen.outlook.counts)
+    return seen.expected_changes is not None and _unchanged_only(seen.expected_changes.counts)
 
 
 def _unchanged_only(counts: Counts) -> bool:
@@ -398,7 +398,7 @@ def _changed(seen: Preview, last: JobView, t: Translator) -> str:
 
     Empty where it is told to the row what a copy would do.
     """
-    if seen.outlook is not None:
+    if seen.expected_changes is not None:
         return ""
     if seen.in_source.exact and seen.in_source.rows is not None and last.total is not None:
         more = seen.in_source.rows - last.total
@@ -538,7 +538,7 @@ def _large_objects(seen: Preview, columns: str, t: Translator) -> str:
 def warnings_of(seen: Preview, t: Translator) -> list[str]:
     """What a copy would remove, `missing_indexes`, and `notes`. mrkdwn."""
     held = seen.in_target.rows if removes_everything(seen) else seen.in_target.known
-    deleted = seen.outlook.counts.deleted if seen.outlook else None
+    deleted = seen.expected_changes.counts.deleted if seen.expected_changes else None
     goes = removal(seen.in_source.known, held, t, deleted)
     noted = notes(seen, t, lambda names: code(names, 400))
     return [*([goes] if goes else []), *missing_indexes(seen, t), *noted]

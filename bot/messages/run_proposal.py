@@ -165,7 +165,7 @@ class Part:
     def would(self) -> Counts | None:
         """What would be done to consulta's rows; None where that isn't known of each table."""
         if self.seen is not None:
-            return self.seen.outlook.counts if self.seen.outlook is not None else None
+            return self.seen.expected_changes.counts if self.seen.expected_changes is not None else None
         found = [Counts() if table.is_nothing else known_counts(table.seen) for table in self.tables]
         known = [counts for counts in found if counts is not None]
         return None if len(known) < len(found) or not known else sum(known[1:], start=known[0])
@@ -837,8 +837,8 @@ def known_counts(seen: Preview | None) -> Counts | None:
     """By what an earlier copy has proven, or because one side has no rows."""
     if seen is None:
         return None
-    if seen.outlook is not None:
-        return seen.outlook.counts
+    if seen.expected_changes is not None:
+        return seen.expected_changes.counts
     prod, consulta = seen.in_source.known, seen.in_target.known
     if prod is not None and consulta == 0 and seen.taken == Count(0, exact=True):
         return Counts(inserted=prod)

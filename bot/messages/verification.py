@@ -34,7 +34,7 @@ from bot.messages.failures import explained
 from bot.messages.freshness import COPY_ACTION
 from bot.messages.question import sides_in_short
 from bot.messages.run import LINE_LIMIT, in_sections
-from copier import Comparison, Proof
+from copier import Proof, RangeComparison
 
 if TYPE_CHECKING:
     from copier import SetComparison
@@ -403,7 +403,7 @@ def _outside(proof: Proof, t: Translator) -> list[str]:
     ]
 
 
-def _part(comparison: Comparison, t: Translator) -> str:
+def _part(comparison: RangeComparison, t: Translator) -> str:
     number, source, target = comparison.range.number, comparison.source.rows, comparison.target.rows
     if source != target:
         return t(

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from bot.jobs.status import StopRequest
 from copier.errors import Transient
-from copier.threads import asking_while_waiting
+from copier.parallel import asking_while_waiting
 
 T = TypeVar("T")
 

@@ -45,7 +45,7 @@ from bot.jobs.view import Question
 from bot.periodic import Backoff
 from bot.work.background import LeaseRenewal
 from bot.work.cancellation import BrokenOff, StopSwitch, in_time
-from copier import Comparison, Copy, CopySet, KeyRange, Proof, SetProof, SetStep, TableOptions
+from copier import Copy, CopySet, KeyRange, Proof, RangeComparison, SetProof, TableOptions, TableState
 from copier.errors import CopierError, DatabaseFailed, NotProven, Transient, failures_of
 
 log = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ class _Run:
         self._stop = stop
         self._leases: list[LeaseRenewal] = []
         #: What has become of each table.
-        self._steps: Mapping[str, SetStep] = {}
+        self._states: Mapping[str, TableState] = {}
 
     def run(self, show_progress: ShowProgress, refusal: Refusal) -> Ended:
         every = min(self._work.lease_seconds / 4, LONGEST_RENEWAL)
@@ -248,7 +248,7 @@ class _Run:
                 sleep=self._stop.wait,
             ) as tables,
         ):
-            self._steps = tables.steps
+            self._states = tables.states
             changed = {
                 name: copy_changed(attempt.claim, lines)
                 for name, attempt in attempts.items()
@@ -282,7 +282,7 @@ class _Run:
                 self._in_time(attempt.verifying)
                 sys.audit("traspaso.verifying", attempt.job_id, attempt.number)
 
-            def compared(name: str, comparison: Comparison) -> None:
+            def compared(name: str, comparison: RangeComparison) -> None:
                 self._stop.obey(attempts[name].compared(comparison))
 
             with tracing.span("verify"):
@@ -401,8 +401,8 @@ class _Run:
         """The failure of each copy: its own, or which other ones failed, what is in place and what isn't."""
         of = [f"{each.copy_name} (job {each.job_id})" for each in self._attempts if each.copy_name in blamed]
         lines = [f"failed: {', '.join(of)}"]
-        for step, words in STEPS.items():
-            if names := [name for name, own in self._steps.items() if own is step and name not in blamed]:
+        for state, words in STATES.items():
+            if names := [name for name, own in self._states.items() if own is state and name not in blamed]:
                 lines.append(f"{words}: {', '.join(names)}")
         of_others = Failure(
             "set_failed", f"another table of its set was not copied: {'; '.join(lines)}", lines=lines
@@ -412,7 +412,7 @@ class _Run:
     def _blamed(self, members: Sequence[_Member], error: CopierError) -> dict[str, Failure]:
         """The failure, of the tables that it is of: the one that it names, or those in hand, or all."""
         named = [member for member in members if error.table is not None and _is_of(member, error.table)]
-        in_hand = [member for member in members if self._steps.get(member.name) is SetStep.COPYING]
+        in_hand = [member for member in members if self._states.get(member.name) is TableState.COPYING]
         found = [member for member in named if member in in_hand] or named or in_hand or members
         return {member.name: failure_in(error, member.section) for member in found}
 
@@ -434,11 +434,11 @@ class _Run:
 
 
 #: What is said of the tables that didn't fail themselves, by what has become of them.
-STEPS = {
-    SetStep.PROVEN: "the same on both sides",
-    SetStep.IN_PLACE: "in place",
-    SetStep.COPYING: "begun",
-    SetStep.WAITS: "not begun",
+STATES = {
+    TableState.PROVEN: "the same on both sides",
+    TableState.IN_PLACE: "in place",
+    TableState.COPYING: "begun",
+    TableState.WAITS: "not begun",
 }
 
 
@@ -513,8 +513,8 @@ def question_for(claim: Claim, section: CopySection, copy: Copy, earlier: Earlie
     """
     plan, own_rows, deleted = copy.plan(), earlier.rows, None
     if claim.terms.deleted is not None and earlier.baseline is not None:
-        outlook = copy.outlook(earlier.baseline)
-        deleted = outlook.counts.deleted if outlook else None
+        expected = copy.expected_changes(earlier.baseline)
+        deleted = expected.counts.deleted if expected else None
     return claim.terms.broken_by(
         plan.total,
         plan.held,

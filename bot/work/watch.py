@@ -1,6 +1,6 @@
 """The watch: looks by the clock whether prod has moved on since each copy. In each worker; one does a round.
 
-It reads both sides by row versions (`copier.outlook`) and writes what it knows into the tracking tables, and
+It reads both sides by row versions (`copier.preview`) and writes what it knows into the tracking tables, and
 nothing else. It gives way to copies: between two liquidations it waits as long as one runs, or could. What
 is left at the end of its time comes first in the next round.
 """
@@ -20,7 +20,7 @@ from bot.jobs.baseline import spec_of
 from bot.jobs.claims import ClaimLost
 from bot.jobs.watch import Round, Rounds, Watching
 from bot.periodic import PeriodicThread, still_working
-from copier import CopySpec, Outlook, outlook, unchanged
+from copier import CopySpec, ExpectedChanges, expected_changes, unchanged
 from copier.errors import CopierError, Transient
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Watch:
                 self._rounds.hold(found)
                 self._over.wait(BUSY_SECONDS)
                 continue
-            seen: list[tuple[Watching, Outlook | None]]
+            seen: list[tuple[Watching, ExpectedChanges | None]]
             try:
                 if left:
                     watching = left.popleft()
@@ -137,7 +137,7 @@ class Watch:
         log.info("the watch looked at %s liquidations, %s are left for the next round", looked, rest)
         self._told()
 
-    def _unchanged(self, together: Sequence[Watching]) -> list[tuple[Watching, Outlook | None]]:
+    def _unchanged(self, together: Sequence[Watching]) -> list[tuple[Watching, ExpectedChanges | None]]:
         """Those of several of one copy of which both sides hold what was proven.
 
         Raises:
@@ -168,7 +168,7 @@ class Watch:
         copy = next((each for each in fitting if each.name == watching.copy_name), fitting[0])
         return spec_of(self._consulta, copy)
 
-    def _look_at(self, watching: Watching) -> Outlook | None:
+    def _look_at(self, watching: Watching) -> ExpectedChanges | None:
         """What a copy would do now; None where that isn't known.
 
         Raises:
@@ -177,7 +177,7 @@ class Watch:
         if watching.baseline is None:
             return None
         try:
-            return outlook(
+            return expected_changes(
                 self._prod,
                 self._consulta,
                 self._spec(watching),

@@ -396,7 +396,7 @@ SAMPLES = [
     Sample(
         "preview",
         "rows-that-move",
-        lambda t: proposal_card(s.offered(s.outlook_of_rows_that_move()), t),
+        lambda t: proposal_card(s.offered(s.expected_changes_of_rows_that_move()), t),
     ),
     Sample(
         "preview",

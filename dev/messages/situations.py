@@ -34,15 +34,15 @@ from bot.messages.verification import SetResult, TableResult, VerificationResult
 from copier import (
     Advice,
     ColumnRule,
-    Comparison,
     Count,
     Counted,
     Counts,
     Digest,
     Entry,
-    Outlook,
+    ExpectedChanges,
     Preview,
     Proof,
+    RangeComparison,
     Treatment,
 )
 from copier.model import KeyRange
@@ -500,7 +500,7 @@ def known(inserted: int, updated: int, deleted: int) -> Proposal:
     seen = replace(
         earlier.seen,
         in_source=Count(1_000_000 + inserted - deleted, exact=True),
-        outlook=Outlook(counts, NOW),
+        expected_changes=ExpectedChanges(counts, NOW),
     )
     return replace(earlier, seen=seen, others=())
 
@@ -515,7 +515,7 @@ def needing_approval() -> Proposal:
     return replace(proposal(1_250_000, 0), approvers=("<!subteam^S0ADMINS>", "<@U0BOB>"))
 
 
-def outlook_of_rows_that_move() -> Proposal:
+def expected_changes_of_rows_that_move() -> Proposal:
     """Rows of other liquidations are taken, and a trigger of consulta fires on each row."""
     return Proposal(
         replace(seen(1_000, 900), taken=Count(12, exact=True), triggers=("stamp on public.items",))
@@ -537,7 +537,7 @@ def under_rules() -> Proposal:
 def verification(differing: int) -> VerificationResult:
     """A comparison of twenty parts, of which so many differ: the first by values, the rest by rows."""
     parts = [
-        Comparison(
+        RangeComparison(
             KeyRange(number, None, None, rows=50_000),
             Digest(50_000, number),
             Digest(50_000 - (number - 1 if number <= differing else 0), number + (number == 1 <= differing)),
@@ -555,7 +555,7 @@ def verification(differing: int) -> VerificationResult:
 
 def empty_verification(known: bool | None) -> VerificationResult:
     """A comparison of a liquidation of which neither side has rows; ``known`` to the catalogue."""
-    nothing = Comparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
+    nothing = RangeComparison(KeyRange(1, None, None, rows=0), Digest(0, 0), Digest(0, 0))
     return VerificationResult(
         7777, "items", TITLE, Proof.of([nothing], Counted(0, 0)), 1, ago(6), 0.2, known=known
     )
@@ -588,7 +588,7 @@ def set_verification(
     for name, title, rows in TABLES_OF_SET:
         counts = differ.get(name, Counts())
         there = rows - counts.inserted + counts.deleted
-        part = Comparison(
+        part = RangeComparison(
             KeyRange(1, None, None, rows), Digest(rows, 5), Digest(there, 6 if name in differ else 5)
         )
         proof = Proof.of([part], Counted(rows, there), counts)

@@ -18,7 +18,7 @@ from bot.messages.run_proposal import (
     WholeOffer,
     WholeOffered,
 )
-from copier import Count, Counts, Lacking, Outlook, Preview
+from copier import Count, Counts, ExpectedChanges, Lacking, Preview
 from dev.messages import runs as r
 from dev.messages import situations as s
 
@@ -34,7 +34,7 @@ def table(name: str, seen: Preview | None, **differs: Any) -> Table:
 def known(prod: int, consulta: int, counts: Counts) -> Preview:
     """An earlier copy has proven it, so what would be done is known to the row."""
     found = s.seen(prod, consulta)
-    return replace(found, outlook=Outlook(counts, s.NOW))
+    return replace(found, expected_changes=ExpectedChanges(counts, s.NOW))
 
 
 #: Nothing of it is in consulta yet.

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from copier import Chunk
-from copier.batch import exchange
+from copier.batch import run_batch
 from copier.errors import Transient, failures_of
 from dev.guard import Guard
 from dev.postgres import PostgresServer
@@ -298,5 +298,5 @@ def test_why_a_server_ended_a_session_is_said(sides: Sides) -> None:
             pytest.raises(Transient, match="AdminShutdown in prod: terminating connection"),
             failures_of("prod"),
         ):
-            exchange(connection, "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT pg_sleep(30)")
+            run_batch(connection, "SELECT pg_terminate_backend(pg_backend_pid())", "SELECT pg_sleep(30)")
         connection.invalidate()

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, text
 from copier import Chunk
 from copier.chunker import RangeCursor
 from copier.errors import DatabaseFailed, Transient
-from copier.lanes import run_lanes
 from copier.model import KeyRange
+from copier.parallel import run_lanes
 from dev.proxy import Proxy
 from tests.copying import ITEMS, Sides, sessions_end, spec
 

@@ -248,15 +248,15 @@ def test_after_a_proof_a_preview_tells_exactly_what_a_copy_would_do(sides: Sides
     sides.both(ITEMS)
     sides.prod.execute("INSERT INTO items SELECT g, 42, g, 'n' FROM generate_series(1, 100) g")
     baseline = _proven(sides)
-    assert preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42).outlook is None
+    assert preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42).expected_changes is None
     sides.prod.execute("""
         UPDATE items SET note = 'changed' WHERE id <= 12;
         INSERT INTO items SELECT g, 42, g, 'new' FROM generate_series(201, 203) g;
         DELETE FROM items WHERE id = 50
     """)
     seen = _look_again(sides, baseline)
-    assert seen.outlook is not None
-    assert seen.outlook.counts == Counts(inserted=3, updated=12, deleted=1, unchanged=87)
+    assert seen.expected_changes is not None
+    assert seen.expected_changes.counts == Counts(inserted=3, updated=12, deleted=1, unchanged=87)
     assert (seen.in_source, seen.in_target, seen.taken) == (
         Count(102, True),
         Count(100, True),
@@ -272,8 +272,8 @@ def test_rows_that_another_liquidation_would_lose_are_counted_among_the_new_keys
     sides.prod.execute("UPDATE items SET liquidation_id = 42 WHERE id IN (202, 203)")
     seen = _look_again(sides, baseline)
     assert seen.taken == Count(2, True)
-    assert seen.outlook is not None
-    assert seen.outlook.counts == Counts(inserted=2, unchanged=100)
+    assert seen.expected_changes is not None
+    assert seen.expected_changes.counts == Counts(inserted=2, unchanged=100)
 
 
 def test_what_a_proof_says_nothing_of_any_more_is_counted_as_before(sides: Sides) -> None:
@@ -283,7 +283,7 @@ def test_what_a_proof_says_nothing_of_any_more_is_counted_as_before(sides: Sides
     sides.both("ALTER TABLE items ADD COLUMN extra int DEFAULT 7")
     seen = _look_again(sides, baseline)
     assert seen == preview(engine(sides.prod.url), engine(sides.consulta.url), spec(), 42)
-    assert (seen.in_source, seen.outlook) == (Count(100, True), None)
+    assert (seen.in_source, seen.expected_changes) == (Count(100, True), None)
 
 
 def test_a_table_that_somebody_holds_is_previewed_as_without_a_proof(sides: Sides) -> None:
@@ -293,7 +293,11 @@ def test_a_table_that_somebody_holds_is_previewed_as_without_a_proof(sides: Side
     with psycopg.connect(sides.consulta.url) as holder:
         holder.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
         seen = _look_again(sides, baseline, 0.5)
-    assert (seen.in_source, seen.in_target, seen.outlook) == (Count(100, True), Count(None, False), None)
+    assert (seen.in_source, seen.in_target, seen.expected_changes) == (
+        Count(100, True),
+        Count(None, False),
+        None,
+    )
 
 
 # ------------------------------------------------------------ rows of other tables, which a set doesn't bring

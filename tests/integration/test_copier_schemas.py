@@ -17,7 +17,7 @@ import pytest
 from bot.cli.output import print_explanation, print_mermaid
 from bot.config import SIDES
 from bot.i18n import translator
-from copier import CopySet, CopySpec, Explanation, Limits, SetResult, TableName, Via, explain
+from copier import CopySet, CopySetResult, CopySpec, Explanation, Limits, TableName, Via, explain
 from copier.errors import CascadeRefused, Permanent
 from tests.copying import Sides, engine
 
@@ -38,7 +38,7 @@ def opened(sides: Sides, specs: Sequence[CopySpec], number: int = 42, **limits: 
         yield copies
 
 
-def copied(sides: Sides, specs: Sequence[CopySpec], number: int = 42, **limits: Any) -> SetResult:
+def copied(sides: Sides, specs: Sequence[CopySpec], number: int = 42, **limits: Any) -> CopySetResult:
     with opened(sides, specs, number, **limits) as copies:
         result = copies.run()
         proof = copies.verify(result)

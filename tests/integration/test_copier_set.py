@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from bot.config import SIDES
-from copier import Chunk, CopySet, CopySpec, Limits, SetProof, SetResult, TableName, TableOptions, Via
+from copier import Chunk, CopySet, CopySetResult, CopySpec, Limits, SetProof, TableName, TableOptions, Via
 from copier.errors import (
     CircularReferences,
     Permanent,
@@ -78,7 +78,7 @@ def opened(
         yield copies
 
 
-def copied(sides: Sides, tables: list[str] = TABLES, **options: Any) -> tuple[SetResult, SetProof]:
+def copied(sides: Sides, tables: list[str] = TABLES, **options: Any) -> tuple[CopySetResult, SetProof]:
     with opened(sides, tables, **options) as copies:
         result = copies.run()
         proof = copies.verify(result)
@@ -243,7 +243,7 @@ def test_what_breaks_off_in_the_third_table_leaves_whole_rows_and_is_gone_on_wit
     with opened(payroll, chunk_rows=10, parallel=1) as copies:
         with pytest.raises(Lost):
             copies.run(record)
-        assert {name: str(step) for name, step in copies.steps.items()} == {
+        assert {name: str(state) for name, state in copies.states.items()} == {
             "heads": "in_place",
             "payslips": "in_place",
             "lines": "copying",
@@ -273,15 +273,15 @@ def test_a_row_without_its_parent_in_prod_stops_the_set_and_names_the_foreign_ke
     with opened(payroll) as copies:
         with pytest.raises(Permanent) as refused:
             copies.run()
-        steps = {name: str(step) for name, step in copies.steps.items()}
+        states = {name: str(state) for name, state in copies.states.items()}
     assert isinstance(refused.value, PointsNowhere)
     assert (refused.value.table, refused.value.constraint) == ("public.lines", "lines_payslip_fkey")
     assert (refused.value.lines, refused.value.is_copied) == (["public.payslips"], True)
     assert "123456" not in str(refused.value)
-    assert (steps["payslips"], steps["lines"], steps["deductions"]) == ("in_place", "copying", "waits")
+    assert (states["payslips"], states["lines"], states["deductions"]) == ("in_place", "copying", "waits")
 
 
-def test_an_unchanged_set_is_told_by_a_glance(payroll: Sides) -> None:
+def test_an_unchanged_set_is_told_by_row_versions(payroll: Sides) -> None:
     with opened(payroll) as copies:
         assert copies.verify(copies.run()) is not None
         options = {name: TableOptions(baseline=copy.baseline()) for name, copy in copies.copies.items()}
@@ -309,7 +309,7 @@ def opened_by_parents(sides: Sides, **limits: Any) -> Iterator[CopySet]:
         yield copies
 
 
-def copied_by_parents(sides: Sides) -> SetResult:
+def copied_by_parents(sides: Sides) -> CopySetResult:
     with opened_by_parents(sides) as copies:
         result = copies.run()
         proof = copies.verify(result)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from copier import Advice, ColumnRule, CopySpec, Counts, Preview, TableName, Treatment, Via, statements
-from copier.discovery import survey
+from copier.discovery import discover
 from copier.errors import ColumnsDiffer, NoUsableKey, ParentsMissing, PrivilegeMissing, RowsHidden
 from copier.model import KeyRange
 from copier.table_slice import TableSlice
@@ -410,8 +410,8 @@ def scans(node: dict[str, Any]) -> list[tuple[str, str, int]]:
     return [*below, (node["Relation Name"], node["Node Type"], read)]
 
 
-def test_a_survey_finds_what_belongs_through_a_table_by_its_foreign_keys(payroll: Sides) -> None:
-    found = survey(engine(payroll.prod.url), engine(payroll.consulta.url), "liquidation_id")
+def test_a_discovery_finds_what_belongs_through_a_table_by_its_foreign_keys(payroll: Sides) -> None:
+    found = discover(engine(payroll.prod.url), engine(payroll.consulta.url), "liquidation_id")
     assert [each.spec.source_table.name for each in found.candidates] == ["payslips"]
     assert [(each.spec.source_table.name, each.spec.belongs_by) for each in found.through] == [
         ("payslip_lines", LINES.belongs_by),

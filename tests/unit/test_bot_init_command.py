@@ -14,7 +14,7 @@ from bot import config
 from bot.cli import init_command
 from bot.config import File, SlackSection
 from copier import Advice, Catalogue, CopySpec, TableName, Via
-from copier.discovery import Candidate, FoundCatalogue, LeftOut, Server, Size, Survey
+from copier.discovery import Candidate, Discovery, FoundCatalogue, LeftOut, Server, Size
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=15)
 TABLES = st.builds(TableName, NAMES, NAMES)
@@ -49,9 +49,9 @@ def candidate(table: TableName, column: str = "liquidation_id") -> Candidate:
     )
 
 
-def found(*tables: TableName, column: str = "liquidation_id", name: str = "payroll") -> Survey:
+def found(*tables: TableName, column: str = "liquidation_id", name: str = "payroll") -> Discovery:
     catalogue = Catalogue(tables[0], column, column, column, column)
-    return Survey(
+    return Discovery(
         source=server("prod", name),
         target=server("consulta", name),
         candidates=tuple(candidate(table, column) for table in tables),
@@ -68,13 +68,13 @@ def test_what_belongs_through_a_table_is_a_comment_that_can_be_read_back(
     tables: list[TableName], columns: list[str]
 ) -> None:
     parent, *children = tables
-    survey = found(parent)
-    via = Via(tuple(columns), survey.candidates[0].spec, tuple(columns))
+    discovery = found(parent)
+    via = Via(tuple(columns), discovery.candidates[0].spec, tuple(columns))
     specs = [CopySpec(each.name, each, each, via=via) for each in children]
-    survey = replace(
-        survey, left_out=(), through=tuple(replace(survey.candidates[0], spec=each) for each in specs)
+    discovery = replace(
+        discovery, left_out=(), through=tuple(replace(discovery.candidates[0], spec=each) for each in specs)
     )
-    text = init_command.configuration(survey, SlackSection())
+    text = init_command.configuration(discovery, SlackSection())
     assert len(File.model_validate(tomllib.loads(text)).copies) == 1
     head, _, commented = text.partition("through one of these:\n")
     commented = "\n".join(line.removeprefix("# ") for line in commented.split("\n") if "[work]" not in line)
@@ -136,8 +136,8 @@ def test_what_was_noticed_of_a_server_is_said_with_what_follows() -> None:
         ({"is_encrypted": False}, "?sslmode=verify-full"),
     ):
         prod = server("prod", **facts)  # type: ignore[arg-type]
-        with_it = Survey(prod, noticed.target, noticed.candidates, (), None)
-        without = Survey(noticed.source, noticed.target, noticed.candidates, (), None)
+        with_it = Discovery(prod, noticed.target, noticed.candidates, (), None)
+        without = Discovery(noticed.source, noticed.target, noticed.candidates, (), None)
         assert words in init_command.configuration(with_it, SlackSection())
         assert words not in init_command.configuration(without, SlackSection())
 
@@ -158,7 +158,7 @@ def test_the_url_of_another_role_has_a_placeholder_and_no_password_of_the_first(
 
 def test_nothing_of_the_kind_is_there_for_a_catalogue_that_was_not_found() -> None:
     text = init_command.configuration(
-        Survey(server("prod"), server("consulta"), (candidate(TableName("a", "b")),), (), None),
+        Discovery(server("prod"), server("consulta"), (candidate(TableName("a", "b")),), (), None),
         SlackSection(admin_users=("U0ANA",), language="en"),
     )
     file = File.model_validate(tomllib.loads(text))

@@ -195,7 +195,7 @@ import logging, threading, warnings
 from bot import logs
 from bot.periodic import PeriodicThread
 from bot.work.cancellation import StopSwitch, in_time
-from copier.lanes import run_lanes
+from copier.parallel import run_lanes
 logs.set_up(is_service=True)
 def say(word):
     logging.getLogger("of." + word).info("said by %s", word)

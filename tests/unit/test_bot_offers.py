@@ -14,7 +14,7 @@ from bot.jobs.view import AgreedCounts
 from bot.messages import proposal
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.proposal import Carried, Offer, Offered, Proposal, made_of, preview_blocks, proposal_card
-from copier import Advice, Count, Counts, Entry, Fingerprint, Outlook, Preview, TableName
+from copier import Advice, Count, Counts, Entry, ExpectedChanges, Fingerprint, Preview, TableName
 from dev.local_slack.checker import Checker
 from dev.local_slack.elements import check_option
 from dev.local_slack.plain import plain
@@ -152,7 +152,14 @@ def test_a_press_counts_for_no_more_deletions_and_not_many_more_changes_than_wer
     now: Counts | None, moved: bool
 ) -> None:
     offer = Offer("items", 42, "0" * 32, 1_900_000_000, 1_000, 1_000, would=SHOWN)
-    seen = Preview(True, None, Count(1_000, True), Count(1_000, True), (), outlook=now and Outlook(now, NOW))
+    seen = Preview(
+        True,
+        None,
+        Count(1_000, True),
+        Count(1_000, True),
+        (),
+        expected_changes=now and ExpectedChanges(now, NOW),
+    )
     assert offer.moved(seen) is moved
     assert offer.terms(seen).deleted == SHOWN.deleted
     unknown = dataclasses.replace(offer, would=None)
@@ -168,13 +175,13 @@ def test_a_button_brings_back_what_the_copy_would_do_and_an_older_one_is_read_as
 
 
 def test_a_preview_says_to_the_row_what_a_copy_would_do_and_no_guess_beside_it() -> None:
-    known = dataclasses.replace(SEEN, outlook=Outlook(SHOWN, NOW))
+    known = dataclasses.replace(SEEN, expected_changes=ExpectedChanges(SHOWN, NOW))
     said = previewed(seen=known, last=DONE)
     assert "Would insert 3 · change 12 · delete 10 · leave 978." in said
     assert "Copying removes 10 rows from consulta that prod doesn't have." in said
     assert "there may be changes in them" not in said
     assert "Insertaría 3" in previewed(ES, seen=known)
-    same = dataclasses.replace(SEEN, outlook=Outlook(Counts(unchanged=200_000), NOW))
+    same = dataclasses.replace(SEEN, expected_changes=ExpectedChanges(Counts(unchanged=200_000), NOW))
     assert "hold the same 200,000 rows" in previewed(seen=same)
     assert "Would" not in previewed()
 

@@ -55,7 +55,7 @@ def test_a_press_counts_only_while_no_table_has_moved() -> None:
     for seen in (
         replace(last.seen, in_source=Count(13_300, exact=True)),
         replace(last.seen, in_target=Count(13_300, exact=True)),
-        replace(last.seen, outlook=None),
+        replace(last.seen, expected_changes=None),
     ):
         assert offer.moved([*others, replace(last, seen=seen)])
     assert offer.moved(w.CHANGED[:3])

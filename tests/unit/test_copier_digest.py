@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config import SIDES
-from copier import Comparison, Counted, Digest, Proof
+from copier import Counted, Digest, Proof, RangeComparison
 from copier.model import EMPTY, KeyRange
 
 digests = st.builds(Digest, st.integers(0, 100), st.integers(-(2**63), 2**63 - 1))
@@ -31,7 +31,7 @@ def test_a_digest_is_shown_as_sixteen_digits(digest: Digest) -> None:
 @given(st.permutations([0, 1, 2]))
 def test_one_range_that_differs_breaks_the_proof_even_where_the_sums_agree(ended: list[int]) -> None:
     a, b = Digest(1, 5), Digest(1, 9)
-    parts = [Comparison(part(1), a, b), Comparison(part(2), b, a), Comparison(part(3), a, a)]
+    parts = [RangeComparison(part(1), a, b), RangeComparison(part(2), b, a), RangeComparison(part(3), a, a)]
     compared = [parts[each] for each in ended]
     proof = Proof.of(compared, Counted(3, 3))
     assert proof.source == proof.target
@@ -42,13 +42,13 @@ def test_one_range_that_differs_breaks_the_proof_even_where_the_sums_agree(ended
 @given(st.sampled_from([(1, 0), (0, 1), (2, 1), (0, 0)]))
 def test_rows_outside_of_every_range_break_the_proof_and_are_counted(extra: tuple[int, int]) -> None:
     one = Digest(1, 5)
-    proof = Proof.of([Comparison(part(), one, one)], Counted(1 + extra[0], 1 + extra[1]))
+    proof = Proof.of([RangeComparison(part(), one, one)], Counted(1 + extra[0], 1 + extra[1]))
     assert proof.holds == (extra == (0, 0))
     sides = [line.partition(":")[0] for line in proof.reasons(SIDES)]
     assert sides == [side for side, rows in zip(("prod", "consulta"), extra, strict=True) if rows]
 
 
 def test_an_equal_count_with_another_digest_does_not_agree() -> None:
-    assert not Comparison(part(), Digest(1, 5), Digest(1, 6)).agrees
-    assert not Comparison(part(), Digest(1, 5), Digest(2, 5)).agrees
-    assert Comparison(part(), Digest(1, 5), Digest(1, 5)).agrees
+    assert not RangeComparison(part(), Digest(1, 5), Digest(1, 6)).agrees
+    assert not RangeComparison(part(), Digest(1, 5), Digest(2, 5)).agrees
+    assert RangeComparison(part(), Digest(1, 5), Digest(1, 5)).agrees

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bot.config import SIDES
-from copier import Baseline, CopySpec, Counts, Outlook, outlook, unchanged
+from copier import Baseline, CopySpec, Counts, ExpectedChanges, expected_changes, unchanged
 from copier.errors import ParentsMissing
 from tests.copying import Done, Sides
 from tests.payroll import ALL, DEDUCTIONS, LINES, OF_42, ORDER, PAYSLIPS, TABLES, filled
@@ -49,12 +49,12 @@ class Watched:
         """Whether nothing is left to tell: who writes elsewhere may make rows look new, once."""
         return any(self.again().outcomes == UNTOUCHED for _ in range(3))
 
-    def outlook(self) -> Outlook | None:
+    def expected_changes(self) -> ExpectedChanges | None:
         """What is told of the next copy."""
         if self.baseline is None:
             return None
         engines = [self.sides.engine(side.url) for side in (self.sides.prod, self.sides.consulta)]
-        found = outlook(*engines, self.spec, 42, self.baseline, names=SIDES)
+        found = expected_changes(*engines, self.spec, 42, self.baseline, names=SIDES)
         if found and 42 in unchanged(*engines, self.spec, {42: self.baseline}, names=SIDES):
             assert found.counts == Counts(unchanged=found.counts.unchanged)
         return found
@@ -159,7 +159,7 @@ def test_changed_lines_are_told_as_ever(watch: Watch) -> None:
         DELETE FROM payslip_lines WHERE id = 303;
         INSERT INTO payslip_lines VALUES (2000, 1, 1, 'new')
     """)
-    told = watched.outlook()
+    told = watched.expected_changes()
     assert told is not None
     assert told.counts == Counts(inserted=1, updated=2, deleted=1, unchanged=147)
     assert watched.again().counts == told.counts
@@ -245,7 +245,7 @@ def test_whatever_was_done_to_lines_and_payslips_both_sides_are_the_same_afterwa
         for liquidation in (42, 43):
             sides.copy_proven(PAYSLIPS, liquidation)
         sides.copy_proven(LINES, 43)
-        told = watched.outlook()
+        told = watched.expected_changes()
         counts = watched.again(parallel=parallel).counts
         assert told is None or told.counts == counts
         sides.assert_same("payslips", "true", formats=("text",))

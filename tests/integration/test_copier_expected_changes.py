@@ -36,8 +36,10 @@ class Proven:
     baseline: Baseline
     spec: CopySpec
 
-    def outlook(self, *, prod_url: str = "", consulta_url: str = "", seconds: float = 10.0) -> Counts | None:
-        found = copier.outlook(
+    def expected_changes(
+        self, *, prod_url: str = "", consulta_url: str = "", seconds: float = 10.0
+    ) -> Counts | None:
+        found = copier.expected_changes(
             engine(prod_url or self.sides.prod.url),
             engine(consulta_url or self.sides.consulta.url),
             self.spec,
@@ -94,7 +96,7 @@ def proven_from(sides: Sides, spec: CopySpec) -> Proven:
             baseline = copy.baseline()
         assert baseline is not None
         proven = Proven(sides, baseline, spec)
-        if proven.outlook() is not None:
+        if proven.expected_changes() is not None:
             break
     return proven
 
@@ -107,7 +109,7 @@ def proven(sides: Sides) -> Proven:
 
 
 def test_where_nothing_changed_every_row_would_be_left(proven: Proven) -> None:
-    assert proven.outlook() == Counts(unchanged=ROWS)
+    assert proven.expected_changes() == Counts(unchanged=ROWS)
     assert proven.is_unchanged()
 
 
@@ -120,7 +122,7 @@ def test_what_would_be_inserted_changed_deleted_and_left_is_told_to_the_row(prov
         UPDATE items SET liquidation_id = 7 WHERE id = 202;
         UPDATE items SET liquidation_id = 42 WHERE id = -3
     """)
-    told = proven.outlook()
+    told = proven.expected_changes()
     assert told == Counts(inserted=6, updated=10, deleted=4, unchanged=ROWS - 14) == proven.oracle()
     with proven.sides.open(proven.spec, baseline=proven.baseline) as copy:
         result = copy.run()
@@ -130,7 +132,7 @@ def test_what_would_be_inserted_changed_deleted_and_left_is_told_to_the_row(prov
 def test_looking_writes_nothing_on_either_side(proven: Proven) -> None:
     proven.sides.prod.execute("UPDATE items SET note = 'changed' WHERE id < 9 AND liquidation_id = 42")
     before = [side.rows("SELECT xmin, ctid, * FROM items ORDER BY id") for side in _both(proven)]
-    assert proven.outlook() is not None
+    assert proven.expected_changes() is not None
     assert before == [side.rows("SELECT xmin, ctid, * FROM items ORDER BY id") for side in _both(proven)]
 
 
@@ -140,7 +142,7 @@ def _both(proven: Proven) -> list[Database]:
 
 def test_as_of_is_the_moment_of_prod(proven: Proven) -> None:
     before = proven.sides.prod.rows("SELECT clock_timestamp()")[0][0]
-    found = copier.outlook(
+    found = copier.expected_changes(
         engine(proven.sides.prod.url),
         engine(proven.sides.consulta.url),
         proven.spec,
@@ -166,7 +168,7 @@ def test_as_of_is_the_moment_of_prod(proven: Proven) -> None:
 def test_what_somebody_did_in_consulta_is_told_too(proven: Proven, tampering: str) -> None:
     proven.sides.consulta.execute(tampering)
     proven.sides.prod.execute("UPDATE items SET note = 'in prod' WHERE id = 79")
-    told = proven.outlook()
+    told = proven.expected_changes()
     assert told is not None
     assert told == proven.oracle()
 
@@ -174,34 +176,34 @@ def test_what_somebody_did_in_consulta_is_told_too(proven: Proven, tampering: st
 def test_where_both_sides_have_lost_rows_it_is_not_known(proven: Proven) -> None:
     proven.sides.prod.execute("DELETE FROM items WHERE id = 5")
     proven.sides.consulta.execute("DELETE FROM items WHERE id = 6")
-    assert proven.outlook() is None
+    assert proven.expected_changes() is None
 
 
 def test_where_more_changed_than_is_looked_up_it_is_not_known(
     proven: Proven, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["copier.outlook"], "MOST_ROWS", 10)
+    monkeypatch.setattr(sys.modules["copier.row_versions"], "MOST_ROWS", 10)
     proven.sides.prod.execute("UPDATE items SET note = 'changed' WHERE id BETWEEN 1 AND 10")
-    assert proven.outlook() == proven.oracle()
+    assert proven.expected_changes() == proven.oracle()
     proven.sides.prod.execute("UPDATE items SET note = 'changed' WHERE id = 11")
-    assert proven.outlook() is None
+    assert proven.expected_changes() is None
 
 
 def test_after_ddl_it_is_not_known(proven: Proven) -> None:
     proven.sides.both("ALTER TABLE items ADD COLUMN extra int DEFAULT 7")
-    assert proven.outlook() is None
+    assert proven.expected_changes() is None
 
 
 def test_a_view_in_the_place_of_the_table_is_not_known(proven: Proven) -> None:
     proven.sides.prod.execute("ALTER TABLE items RENAME TO base; CREATE VIEW items AS TABLE base")
     proven.spec = spec(key=("id",))
-    assert proven.outlook() is None
+    assert proven.expected_changes() is None
 
 
 def test_a_table_that_somebody_alters_is_not_waited_for(proven: Proven) -> None:
     with psycopg.connect(proven.sides.prod.url) as holder:
         holder.execute("LOCK TABLE items IN ACCESS EXCLUSIVE MODE")
-        assert proven.outlook(seconds=0.3) is None
+        assert proven.expected_changes(seconds=0.3) is None
 
 
 def test_too_little_time_is_said_to_be_not_known(proven: Proven) -> None:
@@ -209,8 +211,8 @@ def test_too_little_time_is_said_to_be_not_known(proven: Proven) -> None:
     proven.sides.prod.execute("UPDATE items SET note = 'changed' WHERE id < 9 AND liquidation_id = 42")
     with Proxy(proven.sides.prod.server.port, round_trip_seconds=0.2) as way:
         url = proven.sides.prod.url.replace(f":{proven.sides.prod.server.port}/", f":{way.port}/")
-        assert proven.outlook(prod_url=url, seconds=0.05) is None
-        assert proven.outlook(prod_url=url) == proven.oracle()
+        assert proven.expected_changes(prod_url=url, seconds=0.05) is None
+        assert proven.expected_changes(prod_url=url) == proven.oracle()
 
 
 KEYS = {
@@ -248,7 +250,7 @@ def test_keys_of_any_type_are_found_on_the_other_side(
         UPDATE items SET note = note WHERE id IN (SELECT {key} FROM generate_series(5, 6) g);
         DELETE FROM items WHERE id IN (SELECT {key} FROM generate_series(20, 21) g)
     """)
-    assert proven.outlook() == Counts(inserted=3, updated=4, deleted=2, unchanged=44)
+    assert proven.expected_changes() == Counts(inserted=3, updated=4, deleted=2, unchanged=44)
 
 
 def test_a_key_that_prod_writes_with_more_digits_is_the_same_key(sides: Sides) -> None:
@@ -256,7 +258,7 @@ def test_a_key_that_prod_writes_with_more_digits_is_the_same_key(sides: Sides) -
     sides.prod.execute("INSERT INTO items SELECT g + 0.5, 42 FROM generate_series(1, 10) g")
     proven = proven_from(sides, spec())
     sides.prod.execute("UPDATE items SET id = 3.500 WHERE id = 3.5; UPDATE items SET id = id WHERE id = 4.5")
-    assert proven.outlook() == Counts(updated=1, unchanged=9)
+    assert proven.expected_changes() == Counts(updated=1, unchanged=9)
 
 
 # ---- Whatever happens -----------------------------------------------------------------------------
@@ -315,10 +317,10 @@ def test_whatever_was_done_it_tells_what_the_oracle_counts_or_that_it_is_not_kno
                     suppress(psycopg.errors.LockNotAvailable),
                 ):
                     connection.execute(edit.encode())
-            told = proven.outlook()
+            told = proven.expected_changes()
             assert told in (None, proven.oracle())
             assert touched or told is not None, "where nobody writes in consulta it is always known"
             holder.commit()
             if copied_between:
                 proven, touched = proven_from(sides, spec()), False
-        assert proven.outlook() in (None, proven.oracle())
+        assert proven.expected_changes() in (None, proven.oracle())

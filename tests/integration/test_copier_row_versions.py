@@ -453,7 +453,7 @@ def test_a_hot_standby_of_prod_tells_it_too_and_its_promotion_is_another_server(
     sides = Sides(own_prod, consulta)
     sides.both(ITEMS)
     sides.prod.execute(FILL)
-    with Standby(own_server, guard.temp_folder(), "glance-standby", SETTINGS, guard=guard) as standby:
+    with Standby(own_server, guard.temp_folder(), "row-versions-standby", SETTINGS, guard=guard) as standby:
         watched = watched_from(sides, spec(), prod_url=standby.url(own_prod.name))
         assert watched.soon_untouched()
         sides.prod.execute("UPDATE items SET note = 'new' WHERE id = 8")
@@ -497,17 +497,17 @@ def test_a_view_where_the_table_was_is_copied_by_its_values(watched: Watched) ->
 def test_who_may_not_ask_which_server_it_is_copies_by_values(watched: Watched) -> None:
     watched.sides.prod.execute("""
         REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;
-        CREATE ROLE glancer LOGIN PASSWORD 'x'; GRANT SELECT ON items TO glancer
+        CREATE ROLE watcher LOGIN PASSWORD 'x'; GRANT SELECT ON items TO watcher
     """)
     try:
-        url = watched.sides.prod.url.replace("postgres@", "glancer:x@", 1)
+        url = watched.sides.prod.url.replace("postgres@", "watcher:x@", 1)
         with watched.sides.open(spec(), baseline=watched.baseline, prod_url=url, chunk_rows=CHUNK) as copy:
             result = copy.run()
             assert [chunk.outcome for chunk in result.chunks] == ["unchanged"] * CHUNKS
             assert copy.verify(result).holds
             assert copy.baseline() is None
     finally:
-        watched.sides.prod.execute("DROP OWNED BY glancer; DROP ROLE glancer")
+        watched.sides.prod.execute("DROP OWNED BY watcher; DROP ROLE watcher")
 
 
 def test_a_second_run_of_one_copy_looks_anew(watched: Watched) -> None:

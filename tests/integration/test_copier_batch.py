@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, se
 
 from bot.config import SIDES
 from copier import Chunk, Proof
-from copier.batch import Rows, exchange, literal
+from copier.batch import Rows, literal, run_batch
 from copier.errors import DatabaseFailed, Transient
 from copier.model import Written
 from dev.proxy import Proxy
@@ -80,7 +80,7 @@ def test_a_statement_that_was_sent_before_is_sent_with_its_own_values(sides: Sid
     for wanted in ([1], [2, 3, 4], [5], []):
         for schema, connection in zip(("one", "two"), connections, strict=True):
             asked = select(shared.c.name).where(shared.c.id.in_(wanted), shared.c.name.like(f"{schema} %"))
-            [rows] = exchange(connection, literal(connection, asked.order_by(shared.c.id)))
+            [rows] = run_batch(connection, literal(connection, asked.order_by(shared.c.id)))
             assert [row.name for row in rows] == [f"{schema} %{number}" for number in wanted]
     for connection in connections:
         connection.close()

@@ -12,7 +12,17 @@ from uuid import UUID
 
 import pytest
 
-from copier import Baseline, ColumnRule, CopySpec, Counts, HashKey, NewColumns, Outlook, Treatment, outlook
+from copier import (
+    Baseline,
+    ColumnRule,
+    CopySpec,
+    Counts,
+    ExpectedChanges,
+    HashKey,
+    NewColumns,
+    Treatment,
+    expected_changes,
+)
 from copier.errors import ColumnsAreNew, ColumnsDiffer, NoUsableKey, RulesDontFit
 from dev.proxy import Direction, Proxy
 from tests.copying import ITEMS, Sides, engine, preview, spec
@@ -269,8 +279,8 @@ def proven(sides: Sides) -> Baseline:
     raise AssertionError("something else has written on these servers all the time")
 
 
-def told_since(sides: Sides, baseline: Baseline) -> Outlook | None:
-    return outlook(engine(sides.prod.url), engine(sides.consulta.url), ruled(), 42, baseline)
+def told_since(sides: Sides, baseline: Baseline) -> ExpectedChanges | None:
+    return expected_changes(engine(sides.prod.url), engine(sides.consulta.url), ruled(), 42, baseline)
 
 
 @pytest.mark.parametrize("referenced", [False, True])

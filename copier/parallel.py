@@ -1,22 +1,39 @@
-"""Several lanes, each a thread, take items from one place and give their results to one consumer.
+"""Calls in threads of their own: both sides at the same time, several lanes, one call that may be given up.
 
-Each thread sees the context variables of the caller.
+`both_sides` asks both sides at once. `run_lanes` has several lanes, each a thread, take items from one place
+and give their results to one consumer. `asking_while_waiting` waits for a call and asks meanwhile whether to
+go on. What is called sees the context variables of its caller.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from typing import TypeVar
 
 from copier.errors import Permanent
 
+S = TypeVar("S")
+T = TypeVar("T")
 Lane = TypeVar("Lane")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def both_sides(source: Callable[[], S], target: Callable[[], T]) -> tuple[S, T]:
+    """What the two calls give, which are made at the same time: the source's in this thread.
+
+    Both have ended when it returns or raises. Where both fail, the source's error is raised.
+    """
+    with ThreadPoolExecutor(1) as other_side:
+        asked = other_side.submit(copy_context().run, target)
+        found = source()
+        return found, asked.result()
 
 
 def run_lanes(
@@ -88,7 +105,51 @@ def _one_lane(
             yield work(lane, item)
     finally:
         while has_begun(lane) and (item := take(lane)) is not None:
-            with suppress(
-                Exception
-            ):  # nobody wants more, or another error is raised: as where lanes are many
+            # Nobody wants more, or another error is raised: as where there are many lanes.
+            with suppress(Exception):
                 work(lane, item)
+
+
+def asking_while_waiting(
+    call: Callable[[], T],
+    ask: Callable[[float], object],
+    *,
+    every_seconds: float,
+    name: str,
+    too_late: Callable[[T], object] = lambda result: None,
+) -> T:
+    """What ``call`` gives, or the error that it raises. It is made in a daemon thread of this ``name``.
+
+    Until it has ended, ``ask`` is called again and again with the seconds since the beginning. What ``ask``
+    raises is raised at once, and nobody waits for the call any more: what it gives then gets ``too_late``.
+    """
+    box: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result = call()
+        except BaseException as error:
+            try:
+                box.set_exception(error)
+            except InvalidStateError:  # nobody waits for it any more
+                return
+        else:
+            try:
+                box.set_result(result)
+            except InvalidStateError:
+                too_late(result)
+
+    began = time.monotonic()
+    threading.Thread(target=copy_context().run, args=(run,), name=name, daemon=True).start()
+    while True:
+        try:
+            return box.result(timeout=every_seconds)
+        except TimeoutError:
+            if box.done():
+                return box.result()
+            try:
+                ask(time.monotonic() - began)
+            except BaseException:
+                if not box.cancel() and box.exception() is None:
+                    too_late(box.result())
+                raise
