@@ -49,7 +49,6 @@ from copier.model import (
     CopySpec,
     Counted,
     Counts,
-    Fingerprint,
     KeyRange,
     Limits,
     Plan,
@@ -70,7 +69,7 @@ from copier.row_versions import (
 )
 from copier.snapshot import Snapshot
 from copier.system_catalog import Table, may_be_same, questions, read_table, refuse_same_table, table_of
-from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.table_slice import TableSlice, fingerprint, refuse_null_keys, slices
 from copier.throttle import Throttle, Throttled
 from copier.verify import SeenTogether, compared
 
@@ -166,7 +165,7 @@ class Copy:
                 lambda: self._looked_up(spec, target_table),
             )
             self._source, self._target = self._fit(spec, liquidation_id, found)
-            self.fingerprint = Fingerprint.of(self._source, self._target)
+            self.fingerprint = fingerprint(self._source, self._target)
         except BaseException:
             self.close()
             raise

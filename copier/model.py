@@ -13,16 +13,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from psycopg import sql
 
 from copier.column_rules import ColumnRule, HashKey, NewColumns, Treatment
 from copier.errors import BadName, SideNames
-
-if TYPE_CHECKING:
-    from copier.table_slice import TableSlice
-
 
 #: The largest liquidation number: PostgreSQL's bigint.
 MAX_LIQUIDATION_ID = 2**63 - 1
@@ -565,20 +561,6 @@ class Fingerprint:
     rules: tuple[tuple[str, str], ...] = ()
     hash_check: str = ""
 
-    @classmethod
-    def of(cls, source: TableSlice, target: TableSlice) -> Self:
-        """As the engine has matched both sides."""
-        rules, hash_check = _of_rules(source.spec)
-        return cls(
-            source_table=str(source.table),
-            target_table=str(target.table),
-            liquidation_column=target.belongs_by,
-            key=tuple(column.name for column in target.keys.columns),
-            columns=tuple(sorted(pair.name for pair in target.matched.compared if not pair.is_emptied)),
-            rules=rules,
-            hash_check=hash_check,
-        )
-
     @property
     def as_they_are(self) -> frozenset[str]:
         """The columns that are copied as they are."""
@@ -586,7 +568,7 @@ class Fingerprint:
 
     def configured(self, spec: CopySpec) -> Self:
         """This one, with what a configuration alone says about it put in its place."""
-        rules, hash_check = _of_rules(spec)
+        rules, hash_check = rules_of(spec)
         return replace(
             self,
             source_table=str(spec.source_table),
@@ -649,7 +631,7 @@ class Fingerprint:
         return lines
 
 
-def _of_rules(spec: CopySpec) -> tuple[tuple[tuple[str, str], ...], str]:
+def rules_of(spec: CopySpec) -> tuple[tuple[tuple[str, str], ...], str]:
     """The rules as a fingerprint has them, and what tells another key of the hashes."""
     key = spec.hashes_with
     return tuple((rule.column, str(rule.treatment)) for rule in spec.altering), key.check if key else ""

@@ -41,7 +41,7 @@ from copier.row_versions import (
     state_of,
 )
 from copier.system_catalog import Column, Table, questions, read_table, refuse_same_table, table_of
-from copier.table_slice import TableSlice, refuse_null_keys, slices
+from copier.table_slice import TableSlice, fingerprint, refuse_null_keys, slices
 
 #: What the servers' activity views show of a look.
 LABEL = "traspaso preview"
@@ -239,7 +239,7 @@ def _seen(
             name for name in large_objects if all(name != rule.column for rule in rules)
         ),
         rules=rules,
-        fingerprint=Fingerprint.of(sides.source, sides.target),
+        fingerprint=fingerprint(sides.source, sides.target),
         expected_changes=expected,
         lacking=()
         if brought is None or in_source.rows == 0 or (expected is not None and not _writes(expected.counts))

@@ -15,7 +15,7 @@ from copier.column_rules import HashKey
 from copier.columns import Matched, Pair, match_columns
 from copier.errors import EncodingUnknown, NoUsableKey, ReferencesCascade, RulesRewrite, SeveralMoments
 from copier.keys import INTEGERS, KeyColumn, Keyset, key_columns, keyset_of
-from copier.model import Bound, CopySpec, KeyRange, Referring, TableName, quoted
+from copier.model import Bound, CopySpec, Fingerprint, KeyRange, Referring, TableName, quoted, rules_of
 from copier.parents import ParentSlice, belonging, parent_slices, refuse_unfit
 from copier.row_hash import Hashed, hashed, identical_when_equal, row_hash
 from copier.system_catalog import Action, IndexColumn, Relations, Table, Trigger
@@ -199,6 +199,20 @@ def slices(
         )
 
     return side(source, target), side(target, source)
+
+
+def fingerprint(source: TableSlice, target: TableSlice) -> Fingerprint:
+    """What a job of this copy is made of, as both sides were matched."""
+    rules, hash_check = rules_of(source.spec)
+    return Fingerprint(
+        source_table=str(source.table),
+        target_table=str(target.table),
+        liquidation_column=target.belongs_by,
+        key=tuple(column.name for column in target.keys.columns),
+        columns=tuple(sorted(pair.name for pair in target.matched.compared if not pair.is_emptied)),
+        rules=rules,
+        hash_check=hash_check,
+    )
 
 
 def refuse_null_keys(rows: TableSlice, found: int) -> None:
