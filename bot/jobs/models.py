@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from sqlalchemy import (
@@ -43,6 +43,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -87,6 +88,61 @@ class Base(DeclarativeBase):
 def tracking_tables(schema: str) -> Tracking:
     """The names of the tracking tables, and of Alembic's own, in this schema."""
     return Tracking(schema, (*(table.name for table in Base.metadata.sorted_tables), APPLIED))
+
+
+class ClaimLost(Exception):
+    """Another process has taken the row: this one has nothing more to do with it."""
+
+
+class ClaimedRow(Protocol):
+    """A row in the hands of this process; ``tries`` is its fencing token."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def tries(self) -> int: ...
+
+
+class Claimable:
+    """A table each of whose rows one process at a time works on.
+
+    Whoever takes a row counts its ``tries`` up, which is the fencing token, and has it up to
+    ``claimed_until``. Each later step of it is conditional on that token: a process that was away for too
+    long changes nothing. Jobs have a lease in the place of that, see `bot.jobs.attempt`.
+    """
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    claimed_until: Mapped[datetime | None]
+
+    @classmethod
+    def is_free(cls) -> ColumnElement[bool]:
+        """A condition: nobody has the row in hand, or for longer than its claim lasts."""
+        return or_(cls.claimed_until.is_(None), has_come(cls.claimed_until))
+
+    @classmethod
+    def taken(cls, claim: timedelta) -> dict[str, Any]:
+        """What changes in a row that is taken for so long."""
+        return {"tries": cls.tries + 1, **cls.held(claim)}
+
+    @staticmethod
+    def held(claim: timedelta) -> dict[str, Any]:
+        """What changes in a row that its process keeps for so long from now on."""
+        return {"claimed_until": func.clock_timestamp() + claim}
+
+    @classmethod
+    def write(
+        cls, connection: Connection, row: ClaimedRow, *conditions: ColumnElement[bool], **values: Any
+    ) -> None:
+        """Changes a row that this process has taken.
+
+        Raises:
+            ClaimLost: another one has it by now, or one of the conditions isn't so any more.
+        """
+        mine = update(cls).where(cls.id == row.id, cls.tries == row.tries, *conditions)
+        if connection.execute(mine.values(**values)).rowcount != 1:
+            raise ClaimLost
 
 
 class User(Base):
@@ -424,7 +480,7 @@ class RunFollower(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class OutboxMessage(Base):
+class OutboxMessage(Claimable, Base):
     """A message about a job, about a run, or about all of them, that is owed to people, or was.
 
     ``kind`` names it, once for each attempt of a job; of one that goes to several people or places it ends
@@ -461,7 +517,6 @@ class OutboxMessage(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_runs.id", ondelete="CASCADE"))
     attempt: Mapped[int] = mapped_column(Integer)
@@ -470,13 +525,11 @@ class OutboxMessage(Base):
     destination: Mapped[str | None]
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     version: Mapped[int] = mapped_column(Integer, server_default="0")
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
     failing_since: Mapped[datetime | None]
     begun: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     announced_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    claimed_until: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     channel_id: Mapped[str | None]
@@ -564,7 +617,7 @@ class Schedule(Base):
     retired_at: Mapped[datetime | None]
 
 
-class ScheduleFiring(Base):
+class ScheduleFiring(Claimable, Base):
     """One due time of a schedule, and what became of it.
 
     ``set_name`` is that of the set which it copies; NULL where it copies one table. ``liquidations`` are the
@@ -579,7 +632,6 @@ class ScheduleFiring(Base):
         Index("schedule_firings_open_idx", "next_try_at", postgresql_where=text("state = 'due'")),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     schedule: Mapped[str]
     due_at: Mapped[datetime]
     copy_name: Mapped[str]  # or that of the set
@@ -593,14 +645,12 @@ class ScheduleFiring(Base):
     liquidations: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
     more_fit: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     results: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
     next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    claimed_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
 
 
-class ChannelNotice(Base):
+class ChannelNotice(Claimable, Base):
     """A message to a channel that belongs to no job: owed, or delivered.
 
     ``subject_id`` is the firing or the freeze that it is about. ``user_id`` gets it in the place of a channel
@@ -613,15 +663,12 @@ class ChannelNotice(Base):
         Index("channel_notices_due_idx", "next_try_at", postgresql_where=text("done_at IS NULL")),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     kind: Mapped[str]
     subject_id: Mapped[int]
     channel_id: Mapped[str]
     user_id: Mapped[str | None]
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
     begun: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    claimed_until: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -650,7 +697,7 @@ class Drift(Base):
     told_at: Mapped[datetime | None]
 
 
-class WatchRound(Base):
+class WatchRound(Claimable, Base):
     """One due time of the watch, and how far it got.
 
     ``tries`` is the fencing token of whoever works on it. It has ``looked`` at so many liquidations, of which
@@ -663,11 +710,8 @@ class WatchRound(Base):
         Index("watch_rounds_open_idx", "due_at", postgresql_where=text("ended_at IS NULL")),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     due_at: Mapped[datetime]
     began_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
-    claimed_until: Mapped[datetime | None]
     looked: Mapped[int] = mapped_column(Integer, server_default="0")
     unknown: Mapped[int] = mapped_column(Integer, server_default="0")
     left_over: Mapped[int | None] = mapped_column(Integer)

@@ -16,7 +16,6 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from bot.jobs import claims
 from bot.jobs.models import ChannelNotice, has_come
 
 #: How long a notice is in the hands of one relay: longer than its calls of Slack may take together.
@@ -84,7 +83,7 @@ class Notices:
 
     def hold(self, notice: Notice) -> None:
         """Raises ClaimLost where another one has it by now; else keeps it for the next call."""
-        self._own(notice, **claims.held(CLAIM))
+        self._own(notice, **ChannelNotice.held(CLAIM))
 
     def done(self, notice: Notice, note: str | None = None) -> None:
         """Delivered, or given up (then ``note`` says why)."""
@@ -114,7 +113,7 @@ class Notices:
 
     def _own(self, notice: Notice, **values: Any) -> None:
         with self._engine.begin() as connection:
-            claims.write(connection, ChannelNotice, notice, **values)
+            ChannelNotice.write(connection, notice, **values)
 
 
 @cache
@@ -125,7 +124,7 @@ def _claim() -> Any:
             ChannelNotice.done_at.is_(None),
             ChannelNotice.kind.in_([*NoticeKind]),
             has_come(ChannelNotice.next_try_at),
-            claims.is_free(ChannelNotice),
+            ChannelNotice.is_free(),
         )
         .order_by(ChannelNotice.id)
         .limit(1)
@@ -135,7 +134,7 @@ def _claim() -> Any:
     return (
         update(ChannelNotice)
         .where(ChannelNotice.id == due.c.id)
-        .values(begun=True, **claims.taken(ChannelNotice, CLAIM))
+        .values(begun=True, **ChannelNotice.taken(CLAIM))
         .returning(
             ChannelNotice,
             due.c.begun.label("look_first"),

@@ -39,7 +39,6 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.config import Occasion
-from bot.jobs import claims
 from bot.jobs.events import NotTold
 from bot.jobs.models import LONGEST, CopyEvent, CopyJob, CopyRun, OutboxMessage, User, has_come
 from bot.jobs.outbox import RUN_PREFIX
@@ -332,7 +331,7 @@ class Notifications:
 
     @staticmethod
     def _own(connection: Connection, owed: Owed, **values: Any) -> None:
-        claims.write(connection, OutboxMessage, owed, **values)
+        OutboxMessage.write(connection, owed, **values)
 
 
 def _read(occasion: str) -> Occasion:
@@ -386,7 +385,7 @@ def _claim() -> Any:
             and_(OutboxMessage.destination == bindparam("to"), OutboxMessage.occasion.in_(WRITTEN)),
             OutboxMessage.done_at.is_(None),
             has_come(OutboxMessage.next_try_at),
-            claims.is_free(OutboxMessage),
+            OutboxMessage.is_free(),
         )
         .order_by(OutboxMessage.id)
         .limit(1)
@@ -396,7 +395,7 @@ def _claim() -> Any:
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id == due)
-        .values(begun=True, **claims.taken(OutboxMessage, CLAIM))
+        .values(begun=True, **OutboxMessage.taken(CLAIM))
         .returning(
             OutboxMessage,
             extract("epoch", func.now() - OutboxMessage.failing_since).label("failing_seconds"),

@@ -42,7 +42,6 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs import claims
 from bot.jobs.models import (
     LONGEST,
     CopyJob,
@@ -347,7 +346,7 @@ class Outbox:
             ClaimLost: it was away for too long, and another one has taken it.
         """
         with self._engine.begin() as connection:
-            self._own(connection, due, **claims.held(CLAIM))
+            self._own(connection, due, **OutboxMessage.held(CLAIM))
 
     def done(self, due: Due, *, shown: bool = False, note: str | None = None) -> None:
         """Delivered, or never deliverable (then ``note`` says why). With ``shown`` the card says what else
@@ -449,7 +448,7 @@ class Outbox:
 
     @staticmethod
     def _own(connection: Connection, due: Due, **values: Any) -> None:
-        claims.write(connection, OutboxMessage, due, **values)
+        OutboxMessage.write(connection, due, **values)
 
     @staticmethod
     def _show(connection: Connection, messages: Sequence[tuple[int, int]]) -> None:
@@ -487,7 +486,7 @@ def _may_be_taken() -> ColumnElement[bool]:
             OutboxMessage.next_try_at <= func.now(),
             and_(kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
         ),
-        claims.is_free(OutboxMessage),
+        OutboxMessage.is_free(),
         ~in_hand,
         ~comes,
     )
@@ -528,7 +527,7 @@ def _claim() -> Any:
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id == chosen.c.id)
-        .values(begun=True, **claims.taken(OutboxMessage, CLAIM))
+        .values(begun=True, **OutboxMessage.taken(CLAIM))
         .returning(
             OutboxMessage.id,
             OutboxMessage.job_id,

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Engine, bindparam, case, func, literal, selec
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
-from bot.jobs import claims, notifications
+from bot.jobs import notifications
 from bot.jobs.freezes import GONE, SAID, NextWindow, windows_of
-from bot.jobs.models import Schedule, ScheduleFiring, has_come
+from bot.jobs.models import ClaimLost, Schedule, ScheduleFiring, has_come
 from bot.jobs.notices import NoticeKind, owe
 from bot.jobs.status import FiringState
 from bot.jobs.view import NotificationDetail
@@ -224,7 +224,7 @@ class Schedules:
 
     def hold(self, firing: Firing) -> None:
         """Raises ClaimLost where another process has it by now; else keeps it for the next step."""
-        self._own(firing, **claims.held(CLAIM))
+        self._own(firing, **ScheduleFiring.held(CLAIM))
 
     def chosen(self, firing: Firing, liquidations: Sequence[int], *, more_fit: bool) -> None:
         """These are copied, whatever the catalogue says when somebody else goes on with it."""
@@ -236,7 +236,7 @@ class Schedules:
         self._own(
             firing,
             results=ScheduleFiring.results.op("||")(line),
-            **claims.held(CLAIM),
+            **ScheduleFiring.held(CLAIM),
         )
 
     def later(self, firing: Firing, seconds: float, reason: str) -> None:
@@ -268,7 +268,7 @@ class Schedules:
                 .returning(ScheduleFiring, func.now().label("now"))
             ).one_or_none()
             if row is None:
-                raise claims.ClaimLost
+                raise ClaimLost
             ended = _firing(row, row.now)
             if ended.has_to_be_told:
                 owe(connection, NoticeKind.FIRING, ended.id, ended.channel_id, ended.as_user)
@@ -277,7 +277,7 @@ class Schedules:
     def _own(self, firing: Firing, **values: Any) -> None:
         is_due = ScheduleFiring.state == FiringState.DUE
         with self._engine.begin() as connection:
-            claims.write(connection, ScheduleFiring, firing, is_due, **values)
+            ScheduleFiring.write(connection, firing, is_due, **values)
 
     # What became of them.
 
@@ -310,7 +310,7 @@ def _claim() -> Any:
             ScheduleFiring.state == FiringState.DUE,
             ScheduleFiring.schedule.in_(bindparam("names", expanding=True)),
             has_come(ScheduleFiring.next_try_at),
-            claims.is_free(ScheduleFiring),
+            ScheduleFiring.is_free(),
         )
         .order_by(ScheduleFiring.due_at, ScheduleFiring.id)
         .limit(1)
@@ -320,7 +320,7 @@ def _claim() -> Any:
     return (
         update(ScheduleFiring)
         .where(ScheduleFiring.id == chosen)
-        .values(claims.taken(ScheduleFiring, CLAIM))
+        .values(ScheduleFiring.taken(CLAIM))
         .returning(ScheduleFiring, func.now().label("now"))
     )
 

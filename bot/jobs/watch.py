@@ -33,7 +33,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot import time_expressions
 from bot.config import Occasion, WatchSection
-from bot.jobs import claims, notifications
+from bot.jobs import notifications
 from bot.jobs.models import (
     ChannelNotice,
     CopyJob,
@@ -262,14 +262,14 @@ class Rounds:
     @staticmethod
     def _own(connection: Connection, found: Round, **values: Any) -> None:
         is_open = WatchRound.ended_at.is_(None)
-        claims.write(connection, WatchRound, found, is_open, **{**claims.held(CLAIM), **values})
+        WatchRound.write(connection, found, is_open, **{**WatchRound.held(CLAIM), **values})
 
 
 @cache
 def _claim() -> Any:
     chosen = (
         select(WatchRound.id)
-        .where(WatchRound.ended_at.is_(None), claims.is_free(WatchRound))
+        .where(WatchRound.ended_at.is_(None), WatchRound.is_free())
         .order_by(WatchRound.due_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -278,7 +278,7 @@ def _claim() -> Any:
     return (
         update(WatchRound)
         .where(WatchRound.id == chosen)
-        .values(claims.taken(WatchRound, CLAIM))
+        .values(WatchRound.taken(CLAIM))
         .returning(WatchRound, func.extract("epoch", func.now() - WatchRound.began_at).label("spent"))
     )
 

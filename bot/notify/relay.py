@@ -16,7 +16,7 @@ from bot.config import REQUESTER, File, Occasion
 from bot.errors import AddressUnknown
 from bot.i18n import Translator, translator
 from bot.jobs.cards import Carded
-from bot.jobs.claims import ClaimLost
+from bot.jobs.models import ClaimLost
 from bot.jobs.notifications import OF_STEPS, Fact, Notifications, Owed
 from bot.jobs.repository import JobRepository
 from bot.jobs.status import Status

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from bot.jobs.claims import ClaimLost
+from bot.jobs.models import ClaimLost
 from bot.jobs.notices import Notice, Notices
 from bot.messages.blocks import Message
 from bot.periodic import Backoff, PeriodicThread

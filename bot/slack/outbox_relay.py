@@ -17,7 +17,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot import tracing
 from bot.jobs.cards import Carded, Cards
-from bot.jobs.claims import ClaimLost
+from bot.jobs.models import ClaimLost
 from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, Kind, Outbox
 from bot.jobs.repository import JobRepository, Throughput
 from bot.jobs.status import Approval

@@ -16,9 +16,9 @@ from sqlalchemy import Engine
 from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.baseline import look_at_both_sides
-from bot.jobs.claims import ClaimLost
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.freezes import Freezes, FreezeWindows
+from bot.jobs.models import ClaimLost
 from bot.jobs.repository import JobRepository, Request, RunRequest
 from bot.jobs.schedules import (
     FAILED,

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from bot.jobs.claims import ClaimLost
-from bot.jobs.models import CopyJob
+from bot.jobs.models import ClaimLost, CopyJob
 from bot.jobs.outbox import Kind, announce
 from bot.jobs.workers import UnbrokenBeats
 from dev.local_slack.client import LocalSlack

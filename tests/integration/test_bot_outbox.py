@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bot.jobs.claims import ClaimLost
+from bot.jobs.models import ClaimLost
 from bot.jobs.outbox import Due, Kind
 from bot.jobs.view import JobView
 from bot.slack.outbox_relay import OutboxRelay

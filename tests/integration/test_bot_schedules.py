@@ -16,8 +16,8 @@ from slack_bolt import BoltRequest
 from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SetSection, SlackSection
 from bot.i18n import translator
-from bot.jobs.claims import ClaimLost
 from bot.jobs.freezes import Freezes
+from bot.jobs.models import ClaimLost
 from bot.jobs.notices import Notices
 from bot.jobs.notifications import Fact, Notifications
 from bot.jobs.repository import HomeRepository
