@@ -396,11 +396,11 @@ def scheduler(
     """What begins by the clock, in the bot and in each worker; the watch in workers alone."""
     from bot.jobs.freezes import Freezes, FreezeWindows
     from bot.jobs.freshness import FreshnessReader
-    from bot.jobs.notices import Notice, NoticeKind, Notices
+    from bot.jobs.outbox import Notice, NoticeKind, Notices
     from bot.jobs.schedules import Schedules
     from bot.messages import freshness
     from bot.messages import schedules as words
-    from bot.slack.notice_relay import NoticeRelay
+    from bot.slack.outbox_relay import NoticeRelay
     from bot.work.scheduler import FiringRunner, Scheduler
 
     file, t = settings.file, translator(settings.file.slack.language)

@@ -16,10 +16,10 @@ from bot.jobs.baseline import KnownProof
 from bot.jobs.cards import Cards
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
+from bot.jobs.models import Status
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository, Request, Requester
-from bot.jobs.status import Status
 from bot.jobs.view import JobView, Question
 from bot.jobs.workers import UnbrokenBeats, Workers
 from copier import (

@@ -46,8 +46,8 @@ from bot.errors import AlreadyRunning, BotError, ConfigError, UnknownJob
 from bot.i18n import N_, Translator, translator
 from bot.jobs import baseline
 from bot.jobs.baseline import spec_of
+from bot.jobs.models import RunKind, Status, StopReason, StopRequest
 from bot.jobs.repository import Request, Requester
-from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, AgreedCounts, JobView, RowCounts
 from bot.messages.answers import wrong_number
 from bot.messages.blocks import WORKER_COMMAND, bare_name, frozen_by, nobody_works, plain

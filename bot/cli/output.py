@@ -19,8 +19,7 @@ import click
 
 from bot.config import SIDES, CopySection, ScheduleSection
 from bot.i18n import N_, Translator
-from bot.jobs.models import CopyChunk
-from bot.jobs.status import Approval, FiringState, Phase, Status
+from bot.jobs.models import Approval, CopyChunk, FiringState, Phase, Status
 from bot.jobs.view import JobView, RunView, together
 from bot.jobs.workers import Alive
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain

@@ -50,8 +50,8 @@ from bot.config import SIDES, CopySection, Need, SetSection, Settings
 from bot.i18n import N_
 from bot.jobs.actions import RunControl
 from bot.jobs.baseline import spec_of
+from bot.jobs.models import RunKind, Status
 from bot.jobs.repository import CreatedRun, Request, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.messages.verification import SetResult
 from bot.work.cancellation import StopSwitch
 from copier import Comparison, Count, Preview, compare_set, is_known

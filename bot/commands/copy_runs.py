@@ -25,8 +25,8 @@ from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.baseline import spec_of
 from bot.jobs.failure import failure_of
+from bot.jobs.models import RunKind
 from bot.jobs.repository import RunRequest
-from bot.jobs.status import RunKind
 from bot.jobs.view import AgreedCounts, JobView
 from bot.messages import answers, proposal, question, run_proposal
 from bot.messages import run as run_messages

@@ -26,8 +26,8 @@ from bot.commands.verification_runner import (
 )
 from bot.config import CopySection
 from bot.i18n import Translator
+from bot.jobs.models import Status
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status
 from bot.messages import answers, verification
 from bot.messages.blocks import VERIFY_COMMAND, Message
 from bot.slack.card_publisher import CardPublisher

@@ -37,19 +37,23 @@ from sqlalchemy.orm import aliased
 from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
 from bot.jobs.models import (
+    LIVE,
+    Approval,
     CopyEvent,
     CopyJob,
     CopyRun,
     JobFollower,
     RunFollower,
+    Status,
+    StopReason,
+    StopRequest,
     User,
     in_set_of,
     is_of_set,
 )
 from bot.jobs.outbox import Kind, announce, announce_once, announce_run
 from bot.jobs.repository import JobRepository, Requester, ensure_user, is_taken, kept_reason
-from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, cancel_rest_of_set, stop_job, transition
+from bot.jobs.status import Step, add_event, cancel_rest_of_set, stop_job, transition
 from bot.jobs.view import SHELL, JobView, Question, RowCounts, RunView, answered
 
 

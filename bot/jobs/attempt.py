@@ -63,11 +63,16 @@ from bot.jobs.events import (
 )
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
+    Approval,
     CopyChunk,
     CopyEvent,
     CopyJob,
     CopyRun,
     Installation,
+    Phase,
+    Status,
+    StopReason,
+    StopRequest,
     Worker,
     asked,
     card_channel,
@@ -81,8 +86,7 @@ from bot.jobs.models import (
 )
 from bot.jobs.notifications import tell_waits
 from bot.jobs.outbox import Kind, announce
-from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, second_person, step_of, stop_job, transition
+from bot.jobs.status import Step, add_event, second_person, step_of, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Baseline, Chunk, Comparison, CopySpec, Fingerprint, Plan, Proof
 from copier.batch import Rows, literal

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from bot.jobs.events import CardMoved
-from bot.jobs.models import CopyJob, CopyRun, OutboxMessage
+from bot.jobs.models import LIVE, CopyJob, CopyRun, OutboxMessage
 from bot.jobs.outbox import (
     POSTING,
     REFRESHES,
@@ -42,8 +42,7 @@ from bot.jobs.outbox import (
     line_of,
     one_each,
 )
-from bot.jobs.status import LIVE
-from bot.jobs.transition import add_event, expire, waiting_for_yes
+from bot.jobs.status import add_event, expire, waiting_for_yes
 from bot.jobs.view import JobView, Moved, RunView
 
 #: What has a card.

@@ -19,19 +19,19 @@ from sqlalchemy.dialects.postgresql import insert
 from bot import time_expressions
 from bot.config import FreezeSection
 from bot.jobs.models import (
+    LIVE,
     CopyFreeze,
     CopyJob,
     FreezeWindow,
+    Status,
     User,
     is_frozen,
     may_begin,
     waits_for_somebody,
     window_is_open,
 )
-from bot.jobs.notices import NoticeKind, owe
-from bot.jobs.outbox import Kind, announce
+from bot.jobs.outbox import Kind, NoticeKind, announce, owe_notice
 from bot.jobs.repository import Requester, active_freeze, ensure_user, kept_reason
-from bot.jobs.status import LIVE, Status
 from bot.jobs.view import Freeze, Person
 from bot.untrusted_text import clean_name
 
@@ -159,7 +159,7 @@ def end_overdue(connection: Connection) -> bool:
     if ended is None:
         return False
     if ended.channel_id is not None and not ended.channel_id.startswith("D"):
-        owe(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
+        owe_notice(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
     requeue_after_freeze(connection)
     return True
 

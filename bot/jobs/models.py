@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
@@ -51,12 +52,116 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import LRUCache
 
-from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
 from copier.batch import COMMIT, Rows, Statement, begin_of, driver_of, exchange, literal, with_values
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.privileges import Tracking
 from migrations import APPLIED, SCHEMA
+
+# What columns hold. The states of a job and the steps between them are drawn in `bot.jobs.status`.
+
+
+class Status(StrEnum):
+    """What a job is, as ``copy_jobs.status`` holds it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_live(self) -> bool:
+        """Still going to write: at most one live job for a target table and liquidation."""
+        return self in LIVE
+
+
+class Phase(StrEnum):
+    """What a running job is doing, as ``copy_jobs.phase`` holds it."""
+
+    COUNTING = "counting"
+    COPYING = "copying"
+    VERIFYING = "verifying"
+
+
+class Approval(StrEnum):
+    """What the second person said, as ``copy_jobs.approval`` holds it; NULL where none is needed."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class RunKind(StrEnum):
+    """Which jobs a run has, as ``copy_runs.kind`` holds it."""
+
+    SEVERAL = "several"  # one copy, several liquidations
+    SET = "set"  # the copies of a set, of one liquidation or of each of several
+
+
+class FiringState(StrEnum):
+    """What became of a due time of a schedule, as ``schedule_firings.state`` holds it."""
+
+    DUE = "due"  # somebody works on it, or will
+    DONE = "done"  # each liquidation has its copy, or a line that says why not
+    MISSED = "missed"  # nobody was up
+    REFUSED = "refused"  # its user may not run the copy
+    FROZEN = "frozen"  # copies were frozen
+    FAILED = "failed"  # what it needed couldn't be asked in time
+
+
+class FreshnessState(StrEnum):
+    """What consulta holds of a liquidation, as the view ``freshness`` says it."""
+
+    COMPLETE = "complete"  # all rows of one moment of prod, proven
+    MOVED_ON = "prod has moved on"  # the same, and prod holds something else by now
+    BEING_COPIED = "being copied"  # a job has it in hand
+    INCOMPLETE = "incomplete"  # the last job that wrote ended without a proof
+
+
+LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.PAUSED})
+
+
+class StopReason(StrEnum):
+    """Why a running copy is to stop at its next chunk's end. The weakest first: of two requests the stronger
+    one counts.
+
+    ``copy_jobs.stop_requested`` and ``stopped_by`` hold what somebody pressed. A worker reads them, and
+    whether all copies are frozen, in the UPDATE of each step. The process that runs the copy can ask for a
+    stop itself.
+    """
+
+    RELEASE = "release"  # the worker shuts down: another one goes on
+    FREEZE = "freeze"  # nobody goes on until the freeze is lifted
+    PAUSE = "pause"  # until somebody resumes it
+    CANCEL = "cancel"  # for good
+
+
+#: Those that ``copy_jobs.stop_requested`` holds.
+PRESSED = (StopReason.PAUSE, StopReason.CANCEL)
+
+_STRENGTH = {reason: strength for strength, reason in enumerate(StopReason)}
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """``by`` is the row of the user who pressed; None where a freeze or the process itself asks for it."""
+
+    reason: StopReason
+    by: int | None = None
+
+    @property
+    def is_own_cancel(self) -> bool:
+        """Whoever runs the copy in the foreground ends it for good, whatever the row says."""
+        return self.reason is StopReason.CANCEL and self.by is None
+
+    def outranks(self, other: StopRequest) -> bool:
+        return (_STRENGTH[self.reason], self.is_own_cancel) > (_STRENGTH[other.reason], other.is_own_cancel)
+
+
+# The tables.
 
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> str:

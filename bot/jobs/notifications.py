@@ -40,9 +40,18 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.config import Occasion
 from bot.jobs.events import NotTold
-from bot.jobs.models import LONGEST, CopyEvent, CopyJob, CopyRun, OutboxMessage, User, has_come
+from bot.jobs.models import (
+    LONGEST,
+    Approval,
+    CopyEvent,
+    CopyJob,
+    CopyRun,
+    OutboxMessage,
+    Status,
+    User,
+    has_come,
+)
 from bot.jobs.outbox import RUN_PREFIX
-from bot.jobs.status import Approval, Status, Step
 from bot.jobs.view import NotificationDetail
 
 #: How long a delivery is in one process's hands. Longer than one may take
@@ -84,11 +93,11 @@ def tell(
     connection.execute(told.on_conflict_do_nothing())
 
 
-def told_of_step(moved: CTE, step: Step) -> ReturningInsert[Any] | None:
+def told_of_step(moved: CTE, to: Status) -> ReturningInsert[Any] | None:
     """The same where a step ends a job, as a part of the statement whose ``moved`` has the job's row; other
     steps are no occasion. One of a run is told with the run's end: `tell_end_of_run`.
     """
-    if (occasion := OF_STEPS.get(step.to)) is None:
+    if (occasion := OF_STEPS.get(to)) is None:
         return None
     told = select(
         moved.c.id,
@@ -198,6 +207,11 @@ class Owed:
     at: datetime
     age_seconds: float
     detail: NotificationDetail = NO_DETAIL
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+        return f"{self.destination}: {self.key}"
 
 
 class Notifications:

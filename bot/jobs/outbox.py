@@ -5,17 +5,21 @@ time is in a relay's hands, the ending first. A message whose delivery was begun
 whoever takes it up again looks before it posts.
 
 A job of a run owes no messages of its own: what is announced of it is a message of its run.
+
+What belongs to no job is a notice: a message to a channel, in a table of its own. What goes elsewhere than to
+Slack is in `bot.jobs.notifications`.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
     CTE,
@@ -44,6 +48,9 @@ from sqlalchemy.orm import aliased
 
 from bot.jobs.models import (
     LONGEST,
+    ChannelNotice,
+    ClaimedRow,
+    ClaimLost,
     CopyJob,
     CopyRun,
     JobFollower,
@@ -52,11 +59,15 @@ from bot.jobs.models import (
     User,
     has_come,
 )
+from bot.periodic import still_working
 from migrations import schema_of
 
 #: How long a message is in the hands of one relay. Longer than one call of Slack may take (10 s): the
 #: claim is asked again, and prolonged, before each.
 CLAIM = timedelta(seconds=15)
+
+#: The same of a notice: longer than its calls of Slack may take together.
+NOTICE_CLAIM = timedelta(seconds=60)
 
 #: Seconds after an edit without an answer at which the card is brought to the newest state once more: Slack
 #: may still apply it, after the client gave up waiting, and over a later one.
@@ -151,9 +162,10 @@ class Due:
     run_id: int | None = None
 
     @property
-    def about(self) -> str:
-        """For the log: ``job 17``, ``run 3``."""
-        return f"run {self.run_id}" if self.job_id is None else f"job {self.job_id}"
+    def named(self) -> str:
+        """For the log: ``job 17: ending``, ``run 3: card``."""
+        about = f"run {self.run_id}" if self.job_id is None else f"job {self.job_id}"
+        return f"{about}: {self.kind}"
 
 
 def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
@@ -317,11 +329,35 @@ def _anew(**values: Any) -> dict[str, Any]:
     }
 
 
-class Outbox:
-    """The relays' view of the table."""
+class _Owed:
+    """A table of messages of which one relay at a time has each in hand, for as long as its claim lasts."""
+
+    _table: type[OutboxMessage] | type[ChannelNotice]
+    _claim: timedelta
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def hold(self, due: ClaimedRow) -> None:
+        """Asks whether the message is still in this relay's hands, and keeps it for the next call.
+
+        Raises:
+            ClaimLost: it was away for too long, and another one has taken it.
+        """
+        self._settle(due, **self._table.held(self._claim))
+
+    def _settle(self, due: ClaimedRow, **values: Any) -> None:
+        with self._engine.begin() as connection:
+            self._own(connection, due, **values)
+
+    def _own(self, connection: Connection, due: ClaimedRow, **values: Any) -> None:
+        self._table.write(connection, due, **values)
+
+
+class Outbox(_Owed):
+    """The relays' view of the messages about jobs and runs."""
+
+    _table, _claim = OutboxMessage, CLAIM
 
     def take(self) -> Due | None:
         """Claims the most pressing message that is due, of a job of which nobody has one in hand.
@@ -338,15 +374,6 @@ class Outbox:
                 if row := connection.execute(_claim(), {"taken": id_}).one_or_none():
                     return _due_of(row)
         return None
-
-    def hold(self, due: Due) -> None:
-        """Asks whether the message is still in this relay's hands, and keeps it for the next call.
-
-        Raises:
-            ClaimLost: it was away for too long, and another one has taken it.
-        """
-        with self._engine.begin() as connection:
-            self._own(connection, due, **OutboxMessage.held(CLAIM))
 
     def done(self, due: Due, *, shown: bool = False, note: str | None = None) -> None:
         """Delivered, or never deliverable (then ``note`` says why). With ``shown`` the card says what else
@@ -447,10 +474,6 @@ class Outbox:
             connection.execute(owed.on_conflict_do_update(**one, set_=_anew(**values)))
 
     @staticmethod
-    def _own(connection: Connection, due: Due, **values: Any) -> None:
-        OutboxMessage.write(connection, due, **values)
-
-    @staticmethod
     def _show(connection: Connection, messages: Sequence[tuple[int, int]]) -> None:
         if messages:
             same = [
@@ -459,6 +482,38 @@ class Outbox:
             connection.execute(
                 update(OutboxMessage).where(or_(*same)).values(done_at=func.now(), begun=False)
             )
+
+
+# What each relay does with what it is owed.
+
+
+class Named(ClaimedRow, Protocol):
+    """Something that a relay has taken in hand."""
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+
+
+InHand = TypeVar("InHand", bound=Named)
+
+
+def deliver_each(
+    take: Callable[[], InHand | None], deliver: Callable[[InHand], None], log: logging.Logger
+) -> int:
+    """Delivers what ``take`` gives until that is nothing; returns how many were taken in hand.
+
+    One that another process has taken in the meantime is left to it.
+    """
+    taken = 0
+    while (owed := take()) is not None:
+        taken += 1
+        try:
+            deliver(owed)
+        except ClaimLost:
+            log.warning("%s is in another process's hands by now", owed.named)
+        still_working()
+    return taken
 
 
 # Which message is taken next.
@@ -570,4 +625,126 @@ def _due_of(row: Row[Any]) -> Due:
         message_ts=row.message_ts,
         recipient=row.destination,
         locale=(row.detail or {}).get("locale"),
+    )
+
+
+# ----------------------------------------------------------------------------
+# Notices: each is about one thing that is no job, and is owed to its channel once. Whoever takes up one whose
+# post got no answer looks for it before it posts.
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about; its subject is the row of that thing."""
+
+    FIRING = "firing"  # what became of a due time of a schedule
+    FREEZE_OVER = "freeze_over"  # a freeze has ended by itself
+    DRIFT = "drift"  # a round of the watch has found that prod has moved on
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One that this relay has claimed. ``tries`` is its fencing token; ``user_id`` gets it in the place
+    of a channel that takes nothing.
+    """
+
+    id: int
+    kind: str
+    subject_id: int
+    channel_id: str
+    user_id: str | None
+    tries: int
+    look_first: bool
+    created_at: datetime
+    seconds: float
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+        return f"notice {self.id}"
+
+
+def owe_notice(
+    connection: Connection, kind: NoticeKind, subject_id: int, channel_id: str, user_id: str | None = None
+) -> None:
+    """Adds the notice in the caller's transaction, once for each subject."""
+    statement = insert(ChannelNotice).values(
+        kind=kind, subject_id=subject_id, channel_id=channel_id, user_id=user_id
+    )
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+class Notices(_Owed):
+    """The relays' view of the notices."""
+
+    _table, _claim = ChannelNotice, NOTICE_CLAIM
+
+    def take(self) -> Notice | None:
+        """Claims one that is due; of a kind that this release knows."""
+        with self._engine.begin() as connection:
+            row = connection.execute(_claim_notice()).one_or_none()
+        if row is None:
+            return None
+        return Notice(
+            row.id,
+            row.kind,
+            row.subject_id,
+            row.channel_id,
+            row.user_id,
+            row.tries,
+            row.look_first,
+            row.created_at,
+            float(row.seconds),
+        )
+
+    def done(self, notice: Notice, note: str | None = None) -> None:
+        """Delivered, or given up (then ``note`` says why)."""
+        self._settle(notice, done_at=func.now(), claimed_until=None, last_error=note)
+
+    def later(self, notice: Notice, seconds: float, error: str, *, unsure: bool) -> None:
+        """Tried again in so many seconds. ``unsure``: nobody knows whether the post arrived."""
+        self._settle(
+            notice,
+            next_try_at=func.now() + timedelta(seconds=seconds),
+            claimed_until=None,
+            begun=unsure or notice.look_first,
+            last_error=error,
+        )
+
+    def elsewhere(self, notice: Notice, channel_id: str, error: str) -> None:
+        """The channel takes it no more: it is owed to this one, at once."""
+        self._settle(
+            notice,
+            channel_id=channel_id,
+            user_id=None,
+            next_try_at=func.now(),
+            claimed_until=None,
+            begun=False,
+            last_error=error,
+        )
+
+
+@cache
+def _claim_notice() -> Any:
+    due = (
+        select(ChannelNotice.id, ChannelNotice.begun)
+        .where(
+            ChannelNotice.done_at.is_(None),
+            ChannelNotice.kind.in_([*NoticeKind]),
+            has_come(ChannelNotice.next_try_at),
+            ChannelNotice.is_free(),
+        )
+        .order_by(ChannelNotice.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(ChannelNotice)
+        .where(ChannelNotice.id == due.c.id)
+        .values(begun=True, **ChannelNotice.taken(NOTICE_CLAIM))
+        .returning(
+            ChannelNotice,
+            due.c.begun.label("look_first"),
+            func.extract("epoch", func.now() - ChannelNotice.created_at).label("seconds"),
+        )
     )

@@ -10,8 +10,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, and_, case, func, select
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import CopyJob, may_begin, waits_for_somebody
-from bot.jobs.status import Status
+from bot.jobs.models import CopyJob, Status, may_begin, waits_for_somebody
 
 
 def jobs_ahead(*, all_live: bool = False) -> ColumnElement[int]:

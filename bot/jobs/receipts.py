@@ -37,8 +37,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
 from bot.jobs.events import Event, EventKind, event_of
-from bot.jobs.models import CopyEvent, CopyJob, CopyRun, Installation, ReceiptRow, User
-from bot.jobs.status import LIVE, Status
+from bot.jobs.models import LIVE, CopyEvent, CopyJob, CopyRun, Installation, ReceiptRow, Status, User
 from copier.batch import Rows
 
 Content = dict[str, Any]

@@ -38,6 +38,9 @@ from bot.jobs.models import (
     LONGEST,
     CopyEvent,
     CopyJob,
+    Status,
+    StopReason,
+    StopRequest,
     has_come,
     is_frozen,
     may_begin,
@@ -46,8 +49,7 @@ from bot.jobs.models import (
     waits_for_somebody,
 )
 from bot.jobs.outbox import Kind, announce, announcement_once
-from bot.jobs.status import Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition, waiting_for_yes
+from bot.jobs.status import Step, add_event, end_runs, expire, stop_job, transition, waiting_for_yes
 from bot.jobs.workers import UnbrokenBeats, is_lost
 
 #: So long before the end of the time for an approval it is reminded of once more.

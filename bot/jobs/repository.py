@@ -54,7 +54,9 @@ from bot.jobs.failure import Failure
 from bot.jobs.freshness import watched
 from bot.jobs.models import (
     IS_LIVE,
+    LIVE,
     ONE_LIVE_JOB,
+    Approval,
     CopyChunk,
     CopyEvent,
     CopyFreeze,
@@ -62,7 +64,11 @@ from bot.jobs.models import (
     CopyRun,
     FreezeWindow,
     LastProof,
+    Phase,
+    RunKind,
     ScheduleFiring,
+    Status,
+    StopReason,
     User,
     WatchRound,
     Worker,
@@ -74,8 +80,7 @@ from bot.jobs.outbox import Kind, announce, announce_run
 from bot.jobs.queue_position import jobs_ahead
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import PUT_OFF
-from bot.jobs.status import LIVE, Approval, Phase, RunKind, Status, StopReason
-from bot.jobs.transition import add_event, second_person
+from bot.jobs.status import add_event, second_person
 from bot.jobs.view import (
     NOTHING_SHOWN,
     SILENT,

@@ -19,9 +19,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from bot.config import File, Occasion, ScheduleSection
 from bot.jobs import notifications
 from bot.jobs.freezes import GONE, SAID, NextWindow, windows_of
-from bot.jobs.models import ClaimLost, Schedule, ScheduleFiring, has_come
-from bot.jobs.notices import NoticeKind, owe
-from bot.jobs.status import FiringState
+from bot.jobs.models import ClaimLost, FiringState, Schedule, ScheduleFiring, has_come
+from bot.jobs.outbox import NoticeKind, owe_notice
 from bot.jobs.view import NotificationDetail
 
 #: So late a firing isn't missed: processes restart within it at a deploy.
@@ -198,7 +197,7 @@ class Schedules:
         )
         new = connection.execute(statement.on_conflict_do_nothing().returning(ScheduleFiring.id)).scalar()
         if new is not None and tell:
-            owe(connection, NoticeKind.FIRING, new, schedule.channel, schedule.as_user)
+            owe_notice(connection, NoticeKind.FIRING, new, schedule.channel, schedule.as_user)
             notifications.tell(
                 connection,
                 Occasion.MISSED_SCHEDULE,
@@ -271,7 +270,7 @@ class Schedules:
                 raise ClaimLost
             ended = _firing(row, row.now)
             if ended.has_to_be_told:
-                owe(connection, NoticeKind.FIRING, ended.id, ended.channel_id, ended.as_user)
+                owe_notice(connection, NoticeKind.FIRING, ended.id, ended.channel_id, ended.as_user)
         return ended
 
     def _own(self, firing: Firing, **values: Any) -> None:

@@ -40,16 +40,17 @@ from bot.jobs.models import (
     CopyRun,
     Drift,
     LastProof,
+    RunKind,
     Standing,
+    Status,
     WatchRound,
     has_come,
     is_frozen,
     may_begin,
     waits_for_somebody,
 )
-from bot.jobs.notices import NoticeKind, owe
+from bot.jobs.outbox import NoticeKind, owe_notice
 from bot.jobs.schedules import CLAIM, ON_TIME
-from bot.jobs.status import RunKind, Status
 from bot.jobs.view import NotificationDetail
 from copier import Baseline, Outlook
 
@@ -219,7 +220,7 @@ class Rounds:
         ).all()
         if not new:
             return
-        owe(connection, NoticeKind.DRIFT, found.id, self._section.channel)
+        owe_notice(connection, NoticeKind.DRIFT, found.id, self._section.channel)
         for copy_name in sorted({row.name for row in new}):
             liquidations = sorted({row.liquidation_id for row in new if row.name == copy_name})
             notifications.tell(

@@ -38,6 +38,7 @@ from bot.jobs.models import (
     CopyJob,
     Installation,
     OutboxMessage,
+    Status,
     Worker,
     asked,
     may_begin,
@@ -45,7 +46,6 @@ from bot.jobs.models import (
 )
 from bot.jobs.notifications import tell
 from bot.jobs.outbox import SHOWING, Kind, about_what, announce, announcement
-from bot.jobs.status import Status
 from bot.jobs.view import SILENT, NotificationDetail, NoWorker
 
 #: How often a process says that it lives.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.jobs.view import Freeze, JobView, NoWorker, Person
 from bot.messages.blocks import (
     COPY_COMMAND,

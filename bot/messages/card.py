@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
-from bot.jobs.status import Phase, Status, StopReason
+from bot.jobs.models import Phase, Status, StopReason
 from bot.jobs.view import JobView, Stretch
 from bot.messages import question
 from bot.messages.blocks import (

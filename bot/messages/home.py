@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.jobs.view import HomeFilters, HomeView, JobView, RunView, together
 from bot.messages import answers, freshness, question, run
 from bot.messages.answers import how_to_lift

@@ -15,7 +15,7 @@ from html import escape
 
 from bot.config import Occasion
 from bot.i18n import Translator
-from bot.jobs.status import Approval, Status
+from bot.jobs.models import Approval, Status
 from bot.jobs.view import JobView, NotificationDetail, NoWorker, Person, RunView
 from bot.messages import set_tables
 from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester, sanitized

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bot.i18n import Translator
+from bot.jobs.models import Approval, Status
 from bot.jobs.outbox import Kind
-from bot.jobs.status import Approval, Status
 from bot.jobs.view import JobView, Question, Reason, RowCounts
 from bot.messages.blocks import (
     COPY_COMMAND,

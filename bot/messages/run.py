@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.i18n import Translator
+from bot.jobs.models import Status
 from bot.jobs.outbox import Kind
-from bot.jobs.status import Status
 from bot.jobs.view import MOST_TELLING, JobView, RunView, answered
 from bot.messages import set_tables
 from bot.messages.answers import noted, to_card

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bot.i18n import Translator
-from bot.jobs.status import Phase, Status
+from bot.jobs.models import Phase, Status
 from bot.jobs.view import JobView, RunView
 from bot.messages.blocks import bare_name, cut, plain, sanitized
 from bot.messages.card import activity, progress, state, time_taken

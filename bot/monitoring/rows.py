@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from bot.jobs.models import (
+    LIVE,
     CopyChunk,
     CopyFreeze,
     CopyJob,
@@ -35,6 +36,7 @@ from bot.jobs.models import (
     Drift,
     OutboxMessage,
     Standing,
+    Status,
     Total,
     WatchRound,
     Worker,
@@ -42,7 +44,6 @@ from bot.jobs.models import (
     waits_for_somebody,
 )
 from bot.jobs.outbox import Kind, about_what
-from bot.jobs.status import LIVE, Status
 from bot.jobs.totals import chunk_label
 from bot.jobs.view import SILENT
 from bot.jobs.workers import is_missing

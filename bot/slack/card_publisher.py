@@ -25,9 +25,9 @@ from slack_sdk.errors import SlackApiError
 
 from bot.i18n import Translator, translator
 from bot.jobs.cards import Carded, Cards
+from bot.jobs.models import Status
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status
 from bot.jobs.view import JobView, RunView, Stretch, answered
 from bot.messages import run as run_messages
 from bot.messages.blocks import Message, moved_away

@@ -19,8 +19,8 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.jobs.failure import failure_of
+from bot.jobs.models import Status
 from bot.jobs.repository import HomeRepository
-from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters
 from bot.messages import home
 from bot.messages.blocks import View

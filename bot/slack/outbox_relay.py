@@ -1,28 +1,29 @@
 """Delivers the outbox: each message is claimed, and given to the `Notifier` of its kind until it is settled.
 
 Every process that may talk to Slack runs a relay; a message is claimed by one of them at a time.
-`CardNotifier` shows a job in Slack, as a card and replies. What is told elsewhere, such as by e-mail,
-`bot.notify.relay` delivers from the same outbox.
+`CardNotifier` shows a job in Slack, as a card and replies. `NoticeRelay` posts the notices, which belong to
+no job. What goes elsewhere, such as by e-mail, `bot.notify.relay` delivers from the same outbox.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot import tracing
 from bot.jobs.cards import Carded, Cards
-from bot.jobs.models import ClaimLost
-from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, Kind, Outbox
+from bot.jobs.models import Approval
+from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, Kind, Notice, Notices, Outbox, deliver_each
 from bot.jobs.repository import JobRepository, Throughput
-from bot.jobs.status import Approval
 from bot.jobs.view import JobView, RunView
-from bot.periodic import Backoff, PeriodicThread, still_working
+from bot.messages.blocks import Message
+from bot.periodic import Backoff, PeriodicThread
 from bot.slack.card_publisher import About, CardPublisher, Hold, NotPosted
 from bot.slack.client import (
     CHANNEL_LOST,
@@ -34,6 +35,7 @@ from bot.slack.client import (
     retry_after,
     says_when,
     trouble_of,
+    with_accepted_blocks,
 )
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,10 @@ log = logging.getLogger(__name__)
 THREADS = 2
 #: Seconds between two looks into the outbox.
 LOOK_SECONDS = 1.0
+#: And into the notices; so long a post of one that is in hand is waited for at the end.
+NOTICE_LOOK_SECONDS, LEAVE_SECONDS = 5.0, 15.0
+#: The type of the metadata on each notice.
+NOTICE_EVENT = "traspaso_notice"
 #: How soon a message is tried again; one that Slack refuses for good; and a post in its first seconds.
 BACKOFF = Backoff(1.0, 60.0)
 BACKOFF_REFUSED = Backoff(1.0, 3600.0)
@@ -53,6 +59,8 @@ TAKEOVER_SECONDS_LIMITED = 120.0
 #: After so long what Slack refuses for good, even in a direct message, is given up; and a pin.
 GIVE_UP_SECONDS = 3600.0
 GIVE_UP_PIN_SECONDS = 7 * 24 * 3600.0
+#: And a notice.
+GIVE_UP_NOTICE_SECONDS = 24 * 3600.0
 #: In so many seconds an edit or a pin that got no answer is made up for, and then as long as it may arrive.
 SOON = 1.0
 
@@ -139,26 +147,22 @@ class OutboxRelay:
 
     def deliver_due(self) -> int:
         """Delivers what is due now; returns how many messages were taken in hand."""
-        taken = 0
-        while due := self._outbox.take():
-            taken += 1
-            self.deliver(due)
-            still_working()
-        return taken
+        return deliver_each(self._outbox.take, self.deliver, log)
 
     def deliver(self, due: Due) -> None:
-        """Delivers this message, or says when to try again; nothing where another one has taken it by now."""
+        """Delivers this message, or says when to try again.
+
+        Raises:
+            ClaimLost: another process has taken it by now.
+        """
         sys.audit("traspaso.delivery", due.job_id, due.kind)
-        try:
-            about = self._about(due)
-            if about is None or about.channel_id is None:
-                self._outbox.done(due, note="nobody to tell")
-            else:
-                of = {"job": due.job_id} if due.run_id is None else {"run": due.run_id}
-                with tracing.span("deliver", **of, message=due.kind.value):
-                    self._notifiers[due.kind].deliver(due, about)
-        except ClaimLost:
-            log.warning("%s: %s is in another process's hands by now", due.about, due.kind)
+        about = self._about(due)
+        if about is None or about.channel_id is None:
+            self._outbox.done(due, note="nobody to tell")
+            return
+        of = {"job": due.job_id} if due.run_id is None else {"run": due.run_id}
+        with tracing.span("deliver", **of, message=due.kind.value):
+            self._notifiers[due.kind].deliver(due, about)
 
     def _about(self, due: Due) -> Carded | None:
         if due.run_id is not None:
@@ -441,3 +445,106 @@ class CardNotifier:
 def _level(error: Exception) -> int:
     """A call that waits for its turn is no trouble."""
     return logging.INFO if is_paced(error) else logging.WARNING
+
+
+# ----------------------------------------------------------------------------
+# Notices: messages to a channel that belong to no job
+
+
+#: The message of a notice; None where its subject isn't there any more.
+Words = Callable[[Notice], Message | None]
+
+
+class NoticeRelay(PeriodicThread):
+    """Delivers what is due, every few seconds. Where a channel takes nothing, the notice's person gets it."""
+
+    def __init__(self, notices: Notices, client: WebClient, words: Words) -> None:
+        super().__init__(
+            "notice-relay",
+            self.deliver_due,
+            every_seconds=NOTICE_LOOK_SECONDS,
+            at_once=True,
+            what="consulta can't be asked for notices",
+            leave_seconds=LEAVE_SECONDS,
+        )
+        self._notices = notices
+        self._client = client
+        self._words = words
+
+    def deliver_due(self) -> int:
+        """Delivers what is due now; how many it took in hand."""
+        return deliver_each(self._notices.take, self.deliver, log)
+
+    def deliver(self, notice: Notice) -> None:
+        """Posts it and settles it. Raises ClaimLost where another process has taken it."""
+        message = self._words(notice)
+        if message is None:
+            self._notices.done(notice, "nothing to tell")
+            return
+        try:
+            if notice.look_first and self._has_arrived(notice):
+                self._notices.done(notice)
+                return
+            self._notices.hold(notice)
+            with_accepted_blocks(
+                lambda blocks: self._client.chat_postMessage(
+                    channel=notice.channel_id,
+                    text=message.text,
+                    blocks=blocks,
+                    unfurl_links=False,
+                    unfurl_media=False,
+                    metadata={"event_type": NOTICE_EVENT, "event_payload": {"notice": str(notice.id)}},
+                ),
+                message,
+            )
+        except ERRORS as error:
+            self._not_posted(notice, error)
+        else:
+            self._notices.done(notice)
+
+    def _has_arrived(self, notice: Notice) -> bool:
+        """Whether an earlier post that got no answer is there."""
+        return any(payload.get("notice") == str(notice.id) for payload in self._posted(notice))
+
+    def _posted(self, notice: Notice) -> Iterator[dict[str, str]]:
+        cursor = ""
+        while True:
+            self._notices.hold(notice)
+            page = self._client.conversations_history(
+                channel=notice.channel_id,
+                include_all_metadata=True,
+                oldest=f"{notice.created_at.timestamp() - 60:.6f}",
+                limit=200,
+                cursor=cursor,
+            )
+            for message in page["messages"]:
+                metadata = message.get("metadata") or {}
+                if metadata.get("event_type") == NOTICE_EVENT:
+                    yield metadata.get("event_payload") or {}
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+
+    def _not_posted(self, notice: Notice, error: Exception) -> None:
+        name, trouble = error_name(error), trouble_of(error)
+        log.warning("notice %s not delivered: %s", notice.id, name)
+        if trouble in PASSING:
+            pause = retry_after(error) if trouble is Trouble.LATER else BACKOFF.pause(notice.tries - 1)
+            if notice.seconds > GIVE_UP_NOTICE_SECONDS:
+                self._notices.done(notice, name)
+            else:
+                self._notices.later(notice, pause, name, unsure=trouble is Trouble.AMBIGUOUS)
+            return
+        if notice.user_id is not None:
+            try:
+                channel = self._client.conversations_open(users=notice.user_id)["channel"]["id"]
+            except ERRORS as refused:
+                log.warning("%s has no direct message: %s", notice.user_id, error_name(refused))
+                if trouble_of(refused) in PASSING and notice.seconds < GIVE_UP_NOTICE_SECONDS:
+                    self._notices.later(notice, BACKOFF.pause(notice.tries - 1), name, unsure=False)
+                    return
+            else:
+                self._notices.elsewhere(notice, str(channel), name)
+                return
+        log.error("notice %s given up: %s", notice.id, name)
+        self._notices.done(notice, name)

@@ -17,8 +17,8 @@ from bot import app, config
 from bot.app import Databases
 from bot.config import SIDES, Need
 from bot.jobs.attempt import Attempts, Ledger
+from bot.jobs.models import Phase, RunKind, Status
 from bot.jobs.repository import Request, Requester, RunRequest
-from bot.jobs.status import Phase, RunKind, Status
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import Copy, CopySpec, Limits

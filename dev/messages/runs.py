@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
-from bot.jobs.status import RunKind
+from bot.jobs.models import RunKind
 from bot.jobs.view import HomeFilters, HomeView, JobView, Person, RunView
 from bot.messages import run_proposal
 from bot.messages.blocks import Message

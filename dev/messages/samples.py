@@ -10,10 +10,10 @@ from bot.config import Occasion
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
 from bot.jobs.freshness import Watched
+from bot.jobs.models import FiringState, Status
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Timeline
 from bot.jobs.schedules import Firing
-from bot.jobs.status import FiringState, Status
 from bot.jobs.view import HomeFilters, JobView, NotificationDetail, RunView
 from bot.messages import (
     answers,

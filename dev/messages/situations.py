@@ -10,10 +10,10 @@ from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import NextWindow
 from bot.jobs.freshness import Freshness, SetFreshness, Watched
+from bot.jobs.models import Approval, FiringState, FreshnessState, Phase, Status, StopReason
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import Firing, NextFiring
-from bot.jobs.status import Approval, FiringState, FreshnessState, Phase, Status, StopReason
 from bot.jobs.view import (
     AgreedCounts,
     Freeze,

@@ -1,4 +1,4 @@
-"""`bot.jobs.transition` alone writes the status of a job that is there; every step of the table is taken."""
+"""`bot.jobs.status` alone writes the status of a job that is there; every step of the table is taken."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from bot.jobs.status import TRANSITIONS, Status, Step
+from bot.jobs.models import Status
+from bot.jobs.status import TRANSITIONS, Step
 from dev.guard import ROOT
 
 BOT = sorted((ROOT / "bot").rglob("*.py"))
 #: What a receipt says has a status too; it updates nothing.
 READ_ONLY = {"receipts.py"}
-WRITER = ROOT / "bot" / "jobs" / "transition.py"
+WRITER = ROOT / "bot" / "jobs" / "status.py"
 
 
 def statements_with_values(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:

@@ -8,9 +8,9 @@ import pytest
 
 from bot.errors import AlreadyRunning
 from bot.jobs.actions import ApprovalOutcome, Approvals, Decision
+from bot.jobs.models import Approval, Status
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Requester
-from bot.jobs.status import Approval, Status
 from bot.jobs.view import JobView
 from tests.tracking import ANA, LOST, PROOF, Ends, Jobs
 

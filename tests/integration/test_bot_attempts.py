@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from bot.errors import StaleAttempt
 from bot.jobs.attempt import Attempt
+from bot.jobs.models import Status, StopRequest
 from bot.jobs.outbox import Kind
-from bot.jobs.status import TRANSITIONS, Status, StopRequest
+from bot.jobs.status import TRANSITIONS
 from bot.work.background import LeaseRenewal
 from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Ends, Jobs
 

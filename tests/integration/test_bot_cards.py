@@ -10,8 +10,8 @@ import yaml
 from slack_sdk.errors import SlackApiError
 
 from bot.jobs.attempt import Attempt
+from bot.jobs.models import Status
 from bot.jobs.outbox import Kind
-from bot.jobs.status import Status
 from bot.jobs.view import Question, Reason
 from bot.slack.client import Trouble, client, error_name, retry_after, trouble_of
 from dev.guard import ROOT

@@ -12,8 +12,9 @@ from sqlalchemy import text
 from bot.errors import AlreadyRunning, Frozen, StaleAttempt, UnknownJob
 from bot.jobs.actions import Became, Effect
 from bot.jobs.attempt import Attempt
+from bot.jobs.models import Status, StopReason
 from bot.jobs.outbox import Kind
-from bot.jobs.status import TRANSITIONS, Status, StopReason
+from bot.jobs.status import TRANSITIONS
 from bot.jobs.view import JobView
 from bot.messages.card import card, reply
 from dev.local_slack.plain import plain

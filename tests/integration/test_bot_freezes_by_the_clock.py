@@ -12,9 +12,8 @@ import pytest
 from bot.config import FreezeSection
 from bot.errors import Frozen
 from bot.jobs.freezes import FreezeWindows
-from bot.jobs.notices import Notices
-from bot.jobs.outbox import Kind
-from bot.jobs.status import Status, StopReason
+from bot.jobs.models import Status, StopReason
+from bot.jobs.outbox import Kind, Notices
 from bot.messages.card import card
 from dev.local_slack.plain import plain
 from tests.shown import EN

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from bot.jobs.models import ClaimLost
 from bot.jobs.outbox import Kind
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.documented_errors import COMMON_ERRORS, OWN_ERRORS
@@ -245,7 +246,8 @@ def test_a_relay_that_was_frozen_before_its_post_says_nothing_more(slack: LocalS
     assert due is not None
     jobs.run("UPDATE traspaso.outbox SET claimed_until = now() - interval '1 s' WHERE claimed_until > now()")
     other.outbox_relay.deliver_due()
-    frozen.outbox_relay.deliver(due)
+    with pytest.raises(ClaimLost):
+        frozen.outbox_relay.deliver(due)
     [card] = other.messages()
     assert len(other.replies(card.ts)) == 1
 

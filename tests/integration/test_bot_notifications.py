@@ -20,9 +20,9 @@ from bot.i18n import translator
 from bot.jobs.actions import Approvals, RunApprovals, RunControl
 from bot.jobs.attempt import SecondPerson
 from bot.jobs.cards import Carded
+from bot.jobs.models import RunKind, Status
 from bot.jobs.notifications import Notifications, tell
 from bot.jobs.repository import Request, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.jobs.view import AgreedCounts, JobView, NotificationDetail, Question, Reason, RunView, answered
 from bot.messages import notification
 from bot.notify.destinations import BadDestination, Destination

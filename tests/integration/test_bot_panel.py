@@ -13,8 +13,8 @@ from bot.config import CopySection, SlackSection
 from bot.i18n import translator
 from bot.jobs.attempt import SecondPerson
 from bot.jobs.failure import Failure
+from bot.jobs.models import Status
 from bot.jobs.repository import LATEST, HomeRepository, Requester
-from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, Question, Reason
 from bot.messages.failures import explained
 from bot.messages.home import SHOWN

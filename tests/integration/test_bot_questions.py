@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from bot.errors import StaleAttempt
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Effect
 from bot.jobs.attempt import Attempt, NobodyCanApprove, SecondPerson
+from bot.jobs.models import Approval, Status
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import Requester
-from bot.jobs.status import Approval, Status
 from bot.jobs.view import AgreedCounts, JobView, Question, Reason, RowCounts
 from tests.tracking import ANA, BOB, CHUNK, LOST, Ends, Jobs
 

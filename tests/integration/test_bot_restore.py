@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from bot.errors import StaleAttempt
+from bot.jobs.models import Status
 from bot.jobs.outbox import Kind
-from bot.jobs.status import Status
 from dev.binaries import installed_programs
 from dev.guard import ROOT
 from tests.support import Database

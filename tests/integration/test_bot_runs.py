@@ -11,9 +11,9 @@ import pytest
 from bot.commands import buttons
 from bot.jobs.actions import ApprovalOutcome, Became, RunApprovals, RunControl
 from bot.jobs.attempt import Attempt
+from bot.jobs.models import RunKind, Status
 from bot.jobs.outbox import Kind, Outbox
 from bot.jobs.repository import CreatedRun, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.jobs.totals import RUNS
 from bot.jobs.view import AgreedCounts, Question, Reason, RunView, answered
 from bot.messages import run as messages

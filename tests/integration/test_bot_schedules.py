@@ -17,18 +17,17 @@ from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SetSection, SlackSection
 from bot.i18n import translator
 from bot.jobs.freezes import Freezes
-from bot.jobs.models import ClaimLost
-from bot.jobs.notices import Notices
+from bot.jobs.models import Approval, ClaimLost, FiringState, RunKind
 from bot.jobs.notifications import Fact, Notifications
+from bot.jobs.outbox import Notices
 from bot.jobs.repository import HomeRepository
 from bot.jobs.schedules import BACK, MISSED_ROWS, Calendar, Firing, Schedules
-from bot.jobs.status import Approval, FiringState, RunKind
 from bot.jobs.view import HomeFilters, JobView, RunView
 from bot.messages import run as run_words
 from bot.messages import schedules as words
 from bot.slack.access import Access, People
 from bot.slack.client import client
-from bot.slack.notice_relay import NoticeRelay
+from bot.slack.outbox_relay import NoticeRelay
 from bot.work.scheduler import FiringRunner
 from copier import TableName
 from dev.local_slack.client import LocalSlack

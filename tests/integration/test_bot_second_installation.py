@@ -11,9 +11,9 @@ from sqlalchemy import Engine, create_engine
 
 import migrations
 from bot.errors import StaleAttempt
+from bot.jobs.models import Status
 from bot.jobs.outbox import Kind
 from bot.jobs.repository import HomeRepository
-from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters
 from bot.slack.card_publisher import metadata_of
 from bot.slack.rate_limit import Allowance, Pacing

@@ -12,8 +12,8 @@ import pytest
 from bot import app
 from bot.config import Need, load
 from bot.jobs.actions import Became, Control
+from bot.jobs.models import RunKind, Status
 from bot.jobs.repository import JobHistory, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import CopySpec, TableName

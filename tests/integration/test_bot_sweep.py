@@ -13,12 +13,11 @@ from bot.config import ScheduleSection, WatchSection
 from bot.errors import StaleAttempt
 from bot.jobs.attempt import Attempt
 from bot.jobs.failure import Failure
-from bot.jobs.notices import Notices
+from bot.jobs.models import Status
 from bot.jobs.notifications import Notifications
-from bot.jobs.outbox import Kind
+from bot.jobs.outbox import Kind, Notices
 from bot.jobs.retention import Pruning, Retention
 from bot.jobs.schedules import Schedules
-from bot.jobs.status import Status
 from bot.jobs.watch import Rounds
 from bot.jobs.workers import UnbrokenBeats
 from bot.work.background import LivenessBeat, WorkersMissing

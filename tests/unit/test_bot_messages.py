@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from bot.commands.registry import help_lines
 from bot.jobs.events import CardMoved, event_of
 from bot.jobs.failure import CODES, Failure
+from bot.jobs.models import Approval, Status, StopReason
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.status import Approval, Status, StopReason
 from bot.jobs.view import Freeze, Moved, NoWorker, Person
 from bot.messages import answers, proposal, question, status
 from bot.messages.blocks import Message, code, sanitized

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.i18n import translator
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.jobs.view import RunView
 from bot.messages import run as messages
 from bot.messages import run_proposal, set_tables
