@@ -24,7 +24,7 @@ from bot.jobs.view import JobView, RunView, together
 from bot.jobs.workers import Alive
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import counted, kept_in_prod, notes, removes_everything, would_do
 from bot.messages.question import confirmation, question_text
 from bot.messages.run import done, state_of

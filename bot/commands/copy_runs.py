@@ -31,7 +31,7 @@ from bot.jobs.view import AgreedCounts, JobView
 from bot.messages import answers, proposal, question, run_proposal
 from bot.messages import run as run_messages
 from bot.messages.blocks import COPY_COMMAND, Message, of_liquidation
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import Shown
 from bot.messages.run import of_liquidations
 from bot.messages.run_proposal import (

@@ -43,7 +43,7 @@ from bot.messages.blocks import (
     section,
     title_of,
 )
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.question import (
     REASON_LIMIT,
     approval_buttons,

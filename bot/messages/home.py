@@ -28,7 +28,7 @@ from bot.messages.blocks import (
     section,
 )
 from bot.messages.card import progress
-from bot.messages.failures import Explained
+from bot.messages.failure_texts import Explained
 from bot.messages.question import approval_buttons, possible_approvers
 from bot.messages.schedules import next_line, window_line
 from bot.messages.status import ended_line, jobs_table, named, run_link, waits_for

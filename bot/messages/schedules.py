@@ -10,7 +10,7 @@ from bot.jobs.freezes import NextWindow
 from bot.jobs.models import FiringState
 from bot.jobs.schedules import FAILED, LIVE_ALREADY, NOTHING, Firing, NextFiring
 from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, read_out, sanitized, section
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 
 #: More lines than this are counted, not listed.
 SHOWN = 15

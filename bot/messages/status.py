@@ -56,7 +56,7 @@ from bot.messages.blocks import (
     title_of,
 )
 from bot.messages.card import activity, card, progress, reasons, receipt, state
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.question import because, question_text, rejected_by, sides
 from bot.messages.schedules import next_line
 

@@ -30,7 +30,7 @@ from bot.messages.blocks import (
     section,
     sentence,
 )
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.freshness import COPY_ACTION
 from bot.messages.question import sides_in_short
 from bot.messages.run import LINE_LIMIT, in_sections

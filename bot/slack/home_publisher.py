@@ -24,7 +24,7 @@ from bot.jobs.repository import HomeRepository
 from bot.jobs.view import HomeFilters
 from bot.messages import home
 from bot.messages.blocks import View
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.periodic import PeriodicThread
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher

@@ -12,7 +12,7 @@ from bot.jobs.models import RunKind
 from bot.jobs.view import HomeFilters, HomeView, JobView, Person, RunView
 from bot.messages import run_proposal
 from bot.messages.blocks import Message
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import Shown
 from bot.messages.run_proposal import Part, Refused, SeveralOffer, SeveralOffered
 from copier import Count

@@ -31,7 +31,7 @@ from bot.messages import (
 )
 from bot.messages.blocks import Message, View, moved_away, of_liquidation, sentence
 from bot.messages.card import card, reply, told
-from bot.messages.failures import WORDS, explained
+from bot.messages.failure_texts import WORDS, explained
 from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply

@@ -23,7 +23,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.models import Approval, RunKind, Status, StopReason, StopRequest
 from bot.jobs.repository import Request, RunRequest
 from bot.jobs.view import NOTHING_SHOWN, AgreedCounts, JobView, RunView, answered
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome, Ended
 from copier import CopySpec, TableName

@@ -20,7 +20,7 @@ from bot.jobs.view import Freeze, Moved, NoWorker, Person
 from bot.messages import answers, proposal, question, status
 from bot.messages.blocks import Message, code, sanitized
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card, reply
-from bot.messages.failures import WORDS, explained
+from bot.messages.failure_texts import WORDS, explained
 from bot.messages.proposal import Carried
 from bot.messages.status import details
 from copier import Count
