@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bot.jobs.receipts import Entry
     from bot.jobs.retention import Pruned
     from bot.jobs.schedules import Firing
-    from bot.messages.verification import SetResult, TableResult
+    from bot.messages.verification import SetVerificationResult, TableResult
     from copier import ExplainedKey, ExplainedTable, Explanation, OutsideKey
     from copier.discovery import Size, Survey
 
@@ -838,7 +838,7 @@ def print_range(copy_name: str, comparison: Comparison, *, as_json: bool) -> Non
         say(f"{copy_name}: {comparison.sentence(SIDES)}, keys {comparison.range}")
 
 
-def print_set_verification(found: SetResult, t: Translator) -> None:
+def print_set_verification(found: SetVerificationResult, t: Translator) -> None:
     """A line for each table, why a table couldn't be compared, and whether the set is the same."""
     from bot.messages.verification import result, rows_of_table, table_words, words_of_set
 
@@ -852,7 +852,7 @@ def print_set_verification(found: SetResult, t: Translator) -> None:
     say(plain(result(found, t).text if found.is_empty else " ".join(words_of_set(found, t))))
 
 
-def print_set_verification_json(found: SetResult) -> None:
+def print_set_verification_json(found: SetVerificationResult) -> None:
     """One object for each table, and one for the set. ``agree`` is null of a table that wasn't compared."""
     for each in found.tables:
         _write({"copy": each.copy_name, **_table_as_json(each)})

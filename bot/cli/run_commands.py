@@ -52,7 +52,7 @@ from bot.jobs.actions import RunControl
 from bot.jobs.baseline import spec_of
 from bot.jobs.models import RunKind, Status
 from bot.jobs.repository import CreatedRun, Request, RunRequest
-from bot.messages.verification import SetResult
+from bot.messages.verification import SetVerificationResult
 from bot.work.cancellation import StopSwitch
 from copier import Comparison, Count, Preview, compare_set, is_known
 from copier import explain as explained
@@ -294,7 +294,9 @@ def verify_whole(settings: Settings, chosen: SetSection, liquidation: int, *, as
             return FAILED
         if listed and found.is_empty:
             known = is_known(parts.prod, listed.catalogue, liquidation, names=SIDES)
-    result = SetResult.of(chosen, copies, liquidation, found, seconds=time.monotonic() - began, known=known)
+    result = SetVerificationResult.of(
+        chosen, copies, liquidation, found, seconds=time.monotonic() - began, known=known
+    )
     if as_json:
         print_set_verification_json(result)
     else:

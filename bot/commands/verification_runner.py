@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from bot import metrics
 from bot.config import SIDES, CopySection, SetSection
 from bot.jobs.baseline import spec_of
-from bot.messages.verification import SetResult, VerificationResult
+from bot.messages.verification import SetVerificationResult, VerificationResult
 from bot.slack.pubsub import Neighbours
 from copier import Catalogue, Comparison, Copy, Limits, compare_set, is_known
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 #: What is compared, and what a comparison has found.
 Chosen = CopySection | SetSection
-Result = VerificationResult | SetResult
+Result = VerificationResult | SetVerificationResult
 
 #: Comparisons at once in this process, that may wait for them, and that one person may have asked for.
 AT_ONCE, WAITING, OF_ONE = 2, 8, 3
@@ -258,7 +258,7 @@ class VerificationRunner:
             known=self._is_known(liquidation_id) if proof.is_empty else None,
         )
 
-    def _verify_set(self, comparison: _Comparison, chosen: SetSection, began: float) -> SetResult:
+    def _verify_set(self, comparison: _Comparison, chosen: SetSection, began: float) -> SetVerificationResult:
         liquidation_id = comparison.key.liquidation_id
         found = compare_set(
             self._prod,
@@ -273,7 +273,7 @@ class VerificationRunner:
         )
         if found is None:
             raise Interrupted
-        return SetResult.of(
+        return SetVerificationResult.of(
             chosen,
             comparison.copies,
             liquidation_id,
@@ -291,7 +291,7 @@ class VerificationRunner:
 
 def _measured(result: Result) -> str:
     """Its outcome for the measures: of a set of which tables couldn't be compared nobody knows it."""
-    if not isinstance(result, SetResult):
+    if not isinstance(result, SetVerificationResult):
         return metrics.SAME if result.proof.holds else metrics.DIFFERENT
     if result.differing:
         return metrics.DIFFERENT

@@ -30,7 +30,7 @@ from bot.jobs.models import (
     waits_for_somebody,
     window_is_open,
 )
-from bot.jobs.outbox import Kind, NoticeKind, announce, owe_notice
+from bot.jobs.outbox import MessageKind, NoticeKind, announce, owe_notice
 from bot.jobs.repository import Requester, active_freeze, ensure_user, kept_reason
 from bot.jobs.view import Freeze, Person
 from bot.untrusted_text import clean_name
@@ -109,7 +109,7 @@ class Freezes:
             statement = statement.on_conflict_do_nothing()
             is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
             if is_new:
-                announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+                announce(connection, MessageKind.UPDATE, CopyJob.status.in_(LIVE))
             found = active_freeze(connection)
         if found is None:  # lifted between the two statements: what was asked for is still to be done
             return self.freeze(requester, reason, channel_id, until)
@@ -175,7 +175,7 @@ def requeue_after_freeze(connection: Connection) -> None:
     Messages of the queue may have been taken, and laid aside, while nothing could be claimed.
     """
     connection.execute(update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None))
-    announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+    announce(connection, MessageKind.UPDATE, CopyJob.status.in_(LIVE))
 
 
 # ----------------------------------------------------------------------------
@@ -281,7 +281,7 @@ class FreezeWindows:
         ended = update(FreezeWindow).where(_ended()).values(ended_at=func.now()).returning(FreezeWindow.id)
         has_begun, has_ended = (bool(connection.execute(each).all()) for each in (begun, ended))
         if has_begun:
-            announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+            announce(connection, MessageKind.UPDATE, CopyJob.status.in_(LIVE))
         if has_ended:
             requeue_after_freeze(connection)
         return has_begun or has_ended

@@ -984,7 +984,7 @@ def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bo
 def with_limits(engine: Engine) -> Engine:
     """The same connections, for the tracking tables: each transaction begins with its limits.
 
-    They are sent with its first statement, in one message where that goes through `asked`.
+    They are sent with its first statement, in one message where that goes through `execute_batch`.
     """
     limited = engine.execution_options()
     event.listen(limited, "begin", _begun)
@@ -992,7 +992,7 @@ def with_limits(engine: Engine) -> Engine:
     return limited
 
 
-def asked(connection: Connection, *statements: Executable, commit: bool = False) -> list[Rows]:
+def execute_batch(connection: Connection, *statements: Executable, commit: bool = False) -> list[Rows]:
     """The rows of each of these statements: all of them go in one message.
 
     It begins the transaction where that has yet to begin. With ``commit`` the message ends it, and nothing

@@ -80,7 +80,7 @@ CANDIDATES = 20
 LONGEST_PAUSE = LONGEST / 2
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """What a message is about."""
 
     CARD = "card"  # post the card and pin it
@@ -101,17 +101,24 @@ class Kind(StrEnum):
 
 
 #: What this release can deliver. During a rollout the other release may add rows of kinds that are not here.
-KINDS = tuple(Kind)
+KINDS = tuple(MessageKind)
 #: What brings the card to the job's state.
-SHOWING = (Kind.CARD, Kind.UPDATE)
+SHOWING = (MessageKind.CARD, MessageKind.UPDATE)
 #: To those who may approve, while it waits for that.
-REMINDERS = (Kind.REMINDER, Kind.LAST_REMINDER, Kind.SECOND_GROUP)
+REMINDERS = (MessageKind.REMINDER, MessageKind.LAST_REMINDER, MessageKind.SECOND_GROUP)
 #: Messages beside the card, which doesn't move to another place where Slack refuses them.
-ASIDE = (Kind.APPROVED, Kind.FOLLOWER, *REMINDERS)
+ASIDE = (MessageKind.APPROVED, MessageKind.FOLLOWER, *REMINDERS)
 #: What may have posted a card, or a reply.
-POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING, Kind.APPROVED, *REMINDERS)
+POSTING = (
+    MessageKind.CARD,
+    MessageKind.UPDATE,
+    MessageKind.QUESTION,
+    MessageKind.ENDING,
+    MessageKind.APPROVED,
+    *REMINDERS,
+)
 #: What may be put off for longer than `bot.jobs.models.LONGEST`.
-PUT_OFF = (Kind.PIN, Kind.LEFT)
+PUT_OFF = (MessageKind.PIN, MessageKind.LEFT)
 
 #: A job's attempt has one message of each kind.
 ONE_EACH = [OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt]
@@ -121,7 +128,7 @@ OF_RUN = OutboxMessage.run_id.is_not(None)
 RUN_PREFIX = "run:"
 #: What an announcement of a job is to its run, where it isn't the same: the run's own card and ending come
 #: with its begin and its end (`begun`, `ended`).
-TO_ITS_RUN = {Kind.CARD: Kind.UPDATE, Kind.ENDING: Kind.UPDATE}
+TO_ITS_RUN = {MessageKind.CARD: MessageKind.UPDATE, MessageKind.ENDING: MessageKind.UPDATE}
 
 #: What a delivery leaves behind.
 _SETTLED: dict[str, Any] = {"begun": False, "claimed_until": None, "failures": 0, "failing_since": None}
@@ -148,7 +155,7 @@ class Due:
     id: int
     job_id: int | None
     attempt: int
-    kind: Kind
+    kind: MessageKind
     tries: int
     version: int
     look_first: bool
@@ -168,7 +175,7 @@ class Due:
         return f"{about}: {self.kind}"
 
 
-def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
+def announce(connection: Connection, kind: MessageKind, *jobs: ColumnElement[bool]) -> None:
     """Adds a message for each job that fits these conditions and has a channel, in the caller's transaction;
     for those of a run, one for the run.
 
@@ -178,7 +185,7 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     connection.execute(announcement(kind, *jobs))
 
 
-def announcement(kind: Kind, *jobs: ColumnElement[bool]) -> Insert:
+def announcement(kind: MessageKind, *jobs: ColumnElement[bool]) -> Insert:
     """The same as a statement, for who sends it time and again."""
     of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(CopyJob.run_id).where(*jobs)))
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
@@ -186,7 +193,7 @@ def announcement(kind: Kind, *jobs: ColumnElement[bool]) -> Insert:
     return statement.add_cte(_again_for_runs(of_runs).cte("of_runs"))
 
 
-def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
+def announced(moved: CTE, kind: MessageKind, *, to_run: bool) -> list[CTE]:
     """The same as parts of the statement whose ``moved`` has the rows of these jobs; ``to_run``: where they
     belong to a run, on its card.
     """
@@ -200,7 +207,7 @@ def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
     return parts
 
 
-def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
+def announce_once(connection: Connection, kind: MessageKind, *jobs: ColumnElement[bool]) -> list[int]:
     """The same, for what a job's attempt, or a run's round, is told at most once.
 
     Gives the ids of the jobs that will be told, or whose runs will be.
@@ -208,7 +215,7 @@ def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]
     return list(connection.scalars(announcement_once(kind, *jobs)))
 
 
-def announcement_once(kind: Kind, *jobs: ColumnElement[bool]) -> CompoundSelect[int]:
+def announcement_once(kind: MessageKind, *jobs: ColumnElement[bool]) -> CompoundSelect[int]:
     """The same as a statement that gives these ids, for who sends it time and again."""
     of_jobs = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
     told = of_jobs.on_conflict_do_nothing().returning(OutboxMessage.job_id).cte("told")
@@ -219,17 +226,17 @@ def announcement_once(kind: Kind, *jobs: ColumnElement[bool]) -> CompoundSelect[
     return union_all(select(told.c.job_id), parts)
 
 
-def announce_run(connection: Connection, kind: Kind, run_id: int) -> None:
+def announce_run(connection: Connection, kind: MessageKind, run_id: int) -> None:
     """The same for a run that has a channel, whatever its jobs are."""
     connection.execute(_again_for_runs(_of_runs(kind, CopyRun.id == run_id)))
 
 
-def _of_jobs(kind: Kind, *jobs: ColumnElement[bool]) -> Select[int, int, str]:
+def _of_jobs(kind: MessageKind, *jobs: ColumnElement[bool]) -> Select[int, int, str]:
     chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value))
     return chosen.where(*jobs, CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
 
 
-def _of_runs(kind: Kind, which: ColumnElement[bool]) -> Select[int, int, str]:
+def _of_runs(kind: MessageKind, which: ColumnElement[bool]) -> Select[int, int, str]:
     chosen = select(CopyRun.id, CopyRun.round, literal(f"{RUN_PREFIX}{kind}"))
     return chosen.where(which, CopyRun.channel_id.is_not(None)).order_by(CopyRun.id)
 
@@ -246,7 +253,7 @@ def _due_anew() -> dict[str, Any]:
     return _anew(next_try_at=func.now(), failures=0, failing_since=None)
 
 
-def told_followers(moved: CTE) -> list[CTE]:
+def notified_followers(moved: CTE) -> list[CTE]:
     """Parts of the statement whose ``moved`` has the row of a job that ends: whoever wanted to be told of it
     will be, once; nobody follows it any more.
     """
@@ -260,7 +267,7 @@ def told_followers(moved: CTE) -> list[CTE]:
         select(
             moved.c.id,
             moved.c.attempt,
-            func.concat(f"{Kind.FOLLOWER}:", User.slack_user_id),
+            func.concat(f"{MessageKind.FOLLOWER}:", User.slack_user_id),
             User.slack_user_id,
             func.jsonb_build_object("locale", User.locale),
         )
@@ -270,17 +277,17 @@ def told_followers(moved: CTE) -> list[CTE]:
     )
     names = ["job_id", "attempt", "kind", "destination", "detail"]
     told = insert(OutboxMessage).from_select(names, found.order_by(User.id))
-    return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("told_followers")]
+    return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("notified_followers")]
 
 
-def tell_followers_of_run(connection: Connection, run_id: int) -> None:
+def notify_followers_of_run(connection: Connection, run_id: int) -> None:
     """The same of a run that ends, in the transaction that locks its row."""
     gone = delete(RunFollower).where(RunFollower.run_id == run_id).returning(RunFollower.user_id).cte("gone")
     found = (
         select(
             CopyRun.id,
             CopyRun.round,
-            func.concat(f"{RUN_PREFIX}{Kind.FOLLOWER}:", User.slack_user_id),
+            func.concat(f"{RUN_PREFIX}{MessageKind.FOLLOWER}:", User.slack_user_id),
             User.slack_user_id,
             func.jsonb_build_object("locale", User.locale),
         )
@@ -305,7 +312,7 @@ def leave(
     connection.execute(statement.on_conflict_do_nothing())
 
 
-def line_of(kind: Kind, attempt: int, *, job_id: int | None, run_id: int | None) -> dict[str, Any]:
+def line_of(kind: MessageKind, attempt: int, *, job_id: int | None, run_id: int | None) -> dict[str, Any]:
     """What names the message of this kind about a job's attempt, or about a run's round."""
     if run_id is None:
         return {"job_id": job_id, "attempt": attempt, "kind": kind.value}
@@ -445,7 +452,7 @@ class Outbox(_Owed):
                 **_SETTLED | {"begun": ~over},
             )
 
-    def add(self, due: Due, kind: Kind, *, seconds: float) -> None:
+    def add(self, due: Due, kind: MessageKind, *, seconds: float) -> None:
         """What this delivery leaves undone is owed by itself, due in so many seconds."""
         self._owe(due, kind, min(timedelta(seconds=seconds), LONGEST_PAUSE), failures=0, failing_since=None)
 
@@ -454,18 +461,18 @@ class Outbox(_Owed):
         same = (
             OutboxMessage.job_id == due.job_id if due.run_id is None else OutboxMessage.run_id == due.run_id
         )
-        cards = select(OutboxMessage.message_ts).where(same, about_what() == Kind.LEFT)
+        cards = select(OutboxMessage.message_ts).where(same, about_what() == MessageKind.LEFT)
         with self._engine.connect() as connection:
             return frozenset(connection.scalars(cards))
 
-    def unsure(self, due: Due, kind: Kind, *, first: float = REFRESHES[0]) -> None:
+    def unsure(self, due: Due, kind: MessageKind, *, first: float = REFRESHES[0]) -> None:
         """A call got no answer: Slack may still get to it, after a later one.
 
         This kind of message makes up for it, in ``first`` seconds and then as `REFRESHES` says.
         """
         self._owe(due, kind, timedelta(seconds=first), begun=True)
 
-    def _owe(self, due: Due, kind: Kind, pause: timedelta, **values: Any) -> None:
+    def _owe(self, due: Due, kind: MessageKind, pause: timedelta, **values: Any) -> None:
         values["next_try_at"] = func.now() + pause
         line = line_of(kind, due.attempt, job_id=due.job_id, run_id=due.run_id)
         owed = insert(OutboxMessage).values(**line, **values)
@@ -531,8 +538,8 @@ def _may_be_taken() -> ColumnElement[bool]:
     in_hand = exists().where(_OF_THE_SAME, other.in_(KINDS), _OTHER.claimed_until > func.now(), known)
     # The card itself is on its way: it will say what an update has to say.
     comes = and_(
-        kind == Kind.UPDATE,
-        exists().where(_OF_THE_SAME, other == Kind.CARD, _OTHER.done_at.is_(None)),
+        kind == MessageKind.UPDATE,
+        exists().where(_OF_THE_SAME, other == MessageKind.CARD, _OTHER.done_at.is_(None)),
     )
     return and_(
         OutboxMessage.done_at.is_(None),
@@ -551,7 +558,9 @@ def _may_be_taken() -> ColumnElement[bool]:
 def _due() -> Select[int, int | None, int | None]:
     """Of what is due, the ending before the refresh of a card."""
     kind = about_what()
-    rank = case((kind == Kind.ENDING, 0), (kind.in_([Kind.QUESTION, Kind.CARD]), 1), else_=2)
+    rank = case(
+        (kind == MessageKind.ENDING, 0), (kind.in_([MessageKind.QUESTION, MessageKind.CARD]), 1), else_=2
+    )
     chosen = select(OutboxMessage.id, OutboxMessage.job_id, OutboxMessage.run_id).where(_may_be_taken())
     return chosen.order_by(rank, OutboxMessage.id).limit(CANDIDATES)
 
@@ -614,7 +623,7 @@ def _due_of(row: Row[Any]) -> Due:
         job_id=row.job_id,
         run_id=row.run_id,
         attempt=row.attempt,
-        kind=Kind(row.kind.removeprefix(RUN_PREFIX).partition(":")[0]),
+        kind=MessageKind(row.kind.removeprefix(RUN_PREFIX).partition(":")[0]),
         tries=row.tries,
         version=row.version,
         look_first=row.look_first,

@@ -75,8 +75,8 @@ from bot.jobs.models import (
     frozen_by_hand,
     window_is_open,
 )
-from bot.jobs.notifications import tell, tell_of_run
-from bot.jobs.outbox import Kind, announce, announce_run
+from bot.jobs.notifications import notify, notify_of_run
+from bot.jobs.outbox import MessageKind, announce, announce_run
 from bot.jobs.queue_position import jobs_ahead
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import PUT_OFF
@@ -411,8 +411,8 @@ class JobRepository:
         ).scalar_one()
         _requested(connection, job_id, request, user_id)
         if request.approvers is not None:
-            tell(connection, Occasion.APPROVAL, job_id)
-        announce(connection, Kind.CARD, CopyJob.id == job_id)
+            notify(connection, Occasion.APPROVAL, job_id)
+        announce(connection, MessageKind.CARD, CopyJob.id == job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
 
@@ -465,10 +465,10 @@ class JobRepository:
         if request.kind is RunKind.SET:
             its_row = update(CopyRun).where(CopyRun.id == run_id)
             connection.execute(its_row.values(liquidations=liquidations))
-        announce_run(connection, Kind.CARD, run_id)
+        announce_run(connection, MessageKind.CARD, run_id)
         waits = CopyJob.run_id == run_id, CopyJob.approval == Approval.WAITING
         if connection.scalar(select(CopyJob.id).where(*waits).limit(1)) is not None:
-            tell_of_run(connection, Occasion.APPROVAL, run_id)
+            notify_of_run(connection, Occasion.APPROVAL, run_id)
         for job_id in new:
             sys.audit("traspaso.requested", job_id)
         return CreatedRun(run_id, True, tuple(new), tuple(taken))
@@ -735,7 +735,7 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     ``all_live`` where all live jobs are read.
     """
     ahead = jobs_ahead(all_live=all_live).label("ahead")
-    told = [said.label(name) for name, said in _told_by_events().items()]
+    told = [said.label(name) for name, said in _columns_of_events().items()]
     now = func.now().label("now")
     window = _window().label("window")
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
@@ -753,7 +753,7 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     )
 
 
-def _told_by_events() -> dict[str, ColumnElement[Any]]:
+def _columns_of_events() -> dict[str, ColumnElement[Any]]:
     """What a `JobView` has of the job's events: those that are there, and those that were pruned before."""
     kept = CopyJob.kept
     rejection = _detail(CopyJob.approval == Approval.REJECTED, CopyEvent.kind == Rejected.kind)
@@ -770,7 +770,7 @@ def _told_by_events() -> dict[str, ColumnElement[Any]]:
 
 def kept_of_events() -> ColumnElement[Any]:
     """What the job's row has to keep of its events before they are deleted."""
-    parts = [part for name, said in _told_by_events().items() for part in (literal(name), said)]
+    parts = [part for name, said in _columns_of_events().items() for part in (literal(name), said)]
     return func.jsonb_strip_nulls(func.jsonb_build_object(*parts))
 
 

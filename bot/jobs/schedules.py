@@ -74,7 +74,7 @@ class Firing:
         return [int(each["job"]) for each in self.results if each["outcome"] == STARTED]
 
     @property
-    def has_to_be_told(self) -> bool:
+    def needs_notice(self) -> bool:
         """There is something that no card says."""
         untold = any(each["outcome"] != STARTED for each in self.results)
         return self.state is not FiringState.DONE or self.more_fit or untold
@@ -164,7 +164,7 @@ class Schedules:
         for number, moment in enumerate(kept):
             last = number == len(kept) - 1
             before = len(missed) - 1 if last else 0
-            self._insert(connection, schedule, moment, FiringState.MISSED, before=before, tell=last)
+            self._insert(connection, schedule, moment, FiringState.MISSED, before=before, notify=last)
         if runs:
             self._insert(connection, schedule, newest, FiringState.DUE)
         connection.execute(
@@ -182,7 +182,7 @@ class Schedules:
         state: FiringState,
         *,
         before: int = 0,
-        tell: bool = False,
+        notify: bool = False,
     ) -> None:
         statement = insert(ScheduleFiring).values(
             schedule=schedule.name,
@@ -196,9 +196,9 @@ class Schedules:
             ended_at=None if state is FiringState.DUE else func.now(),
         )
         new = connection.execute(statement.on_conflict_do_nothing().returning(ScheduleFiring.id)).scalar()
-        if new is not None and tell:
+        if new is not None and notify:
             owe_notice(connection, NoticeKind.FIRING, new, schedule.channel, schedule.as_user)
-            notifications.tell(
+            notifications.notify(
                 connection,
                 Occasion.MISSED_SCHEDULE,
                 key=f"{schedule.name}:{due.isoformat()}",
@@ -269,7 +269,7 @@ class Schedules:
             if row is None:
                 raise ClaimLost
             ended = _firing(row, row.now)
-            if ended.has_to_be_told:
+            if ended.needs_notice:
                 owe_notice(connection, NoticeKind.FIRING, ended.id, ended.channel_id, ended.as_user)
         return ended
 

@@ -52,12 +52,12 @@ from bot.jobs.models import (
     Status,
     StopReason,
     StopRequest,
-    asked,
+    execute_batch,
     in_set_of,
     waits_for_approval,
 )
-from bot.jobs.notifications import result_of, tell_end_of_run, told_of_step
-from bot.jobs.outbox import Kind, announce_run, announced, tell_followers_of_run, told_followers
+from bot.jobs.notifications import notification_of_step, notify_of_end_of_run, result_of
+from bot.jobs.outbox import MessageKind, announce_run, announced, notified_followers, notify_followers_of_run
 
 
 class Step(Enum):
@@ -121,24 +121,24 @@ def transition(
     statement = step_of(job_id, step, *conditions, event=event, by=by, **written)
     if step.to.is_live:
         begins_again = step is Step.RETRY
-        found, *_ = asked(connection, statement, *also, commit=commit and not begins_again)
+        found, *_ = execute_batch(connection, statement, *also, commit=commit and not begins_again)
         if not begins_again:
             return found[0] if found else None
         if found and found[0].run_id is not None:
             _begin_again(connection, found[0].run_id)
         if commit:
-            asked(connection, commit=True)
+            execute_batch(connection, commit=True)
         return found[0] if found else None
     # The receipt's lock comes after the step, because others who end a job wait for it.
-    found, *answers = asked(connection, statement, *receipts.questions(job_id, by))
+    found, *answers = execute_batch(connection, statement, *receipts.questions(job_id, by))
     if not found:
         return None
     receipt, run_id = receipts.receipt(found[0], event, by, answers), found[0].run_id
-    asked(connection, receipt, *also, commit=commit and run_id is None)
+    execute_batch(connection, receipt, *also, commit=commit and run_id is None)
     if run_id is not None:  # after the receipt's lock everywhere, so that no two wait for each other
         _end_in_run(connection, run_id)
         if commit:
-            asked(connection, commit=True)
+            execute_batch(connection, commit=True)
     return found[0]
 
 
@@ -148,7 +148,7 @@ def step_of(
     *conditions: ColumnElement[bool],
     event: Event,
     by: int | None = None,
-    notify: Kind | None = None,
+    notify: MessageKind | None = None,
     ends_attempt: bool | None = None,
     **values: Any,
 ) -> Select[Any]:
@@ -182,10 +182,10 @@ def step_of(
         beside.append(lines.cte("counted"))
     if notify is not None:
         beside += announced(moved, notify, to_run=step.to.is_live)
-    if (told := told_of_step(moved, step.to)) is not None:
+    if (told := notification_of_step(moved, step.to)) is not None:
         beside.append(told.cte("told"))
     if not step.to.is_live:
-        beside += told_followers(moved)
+        beside += notified_followers(moved)
     return select(moved).add_cte(*beside)
 
 
@@ -198,11 +198,11 @@ def _end_in_run(connection: Connection, run_id: int) -> None:
     connection.execute(_locked_run(run_id))
     over = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_(None), ~_has_live_jobs())
     has_ended = connection.execute(over.values(ended_at=func.now(), updated_at=func.now())).rowcount == 1
-    announce_run(connection, Kind.ENDING if has_ended else Kind.UPDATE, run_id)
+    announce_run(connection, MessageKind.ENDING if has_ended else MessageKind.UPDATE, run_id)
     if has_ended:
         connection.execute(totals.line_of_run(run_id, result_of(run_id)))
-        tell_end_of_run(connection, run_id)
-        tell_followers_of_run(connection, run_id)
+        notify_of_end_of_run(connection, run_id)
+        notify_followers_of_run(connection, run_id)
 
 
 def _begin_again(connection: Connection, run_id: int) -> None:
@@ -211,7 +211,7 @@ def _begin_again(connection: Connection, run_id: int) -> None:
     anew = update(CopyRun).where(CopyRun.id == run_id, CopyRun.ended_at.is_not(None))
     anew = anew.values(ended_at=None, round=CopyRun.round + 1, updated_at=func.now())
     if connection.execute(anew).rowcount:
-        announce_run(connection, Kind.CARD, run_id)
+        announce_run(connection, MessageKind.CARD, run_id)
 
 
 def _locked_run(run_id: int) -> Select[int]:
@@ -244,9 +244,9 @@ def stop_job(
     running until now.
     """
     if request.reason is StopReason.CANCEL:
-        step, kind, notify = Step.CANCEL, EventKind.CANCELLED, Kind.ENDING
+        step, kind, notify = Step.CANCEL, EventKind.CANCELLED, MessageKind.ENDING
     else:
-        step, kind, notify = Step.PAUSE, EventKind.PAUSED, Kind.UPDATE
+        step, kind, notify = Step.PAUSE, EventKind.PAUSED, MessageKind.UPDATE
     moved = transition(
         connection,
         job_id,
@@ -289,7 +289,7 @@ def expire(connection: Connection, unapproved: Select[int]) -> list[int]:
             job_id,
             Step.EXPIRE,
             event=Plain(EventKind.APPROVAL_EXPIRED),
-            notify=Kind.ENDING,
+            notify=MessageKind.ENDING,
             approval=Approval.EXPIRED,
         )
     for job_id in jobs:

@@ -200,11 +200,11 @@ class Rounds:
         left_over = select(func.count()).select_from(self._left(found).subquery()).scalar_subquery()
         with self._engine.begin() as connection:
             self._own(connection, found, ended_at=func.clock_timestamp(), left_over=left_over)
-            self._tell(connection, found)
+            self._notify(connection, found)
             left = connection.scalar(select(WatchRound.left_over).where(WatchRound.id == found.id))
         return left or 0
 
-    def _tell(self, connection: Connection, found: Round) -> None:
+    def _notify(self, connection: Connection, found: Round) -> None:
         zone = time_expressions.zone(self._section.time_zone)
         today = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         told = select(ChannelNotice.id).where(
@@ -223,7 +223,7 @@ class Rounds:
         owe_notice(connection, NoticeKind.DRIFT, found.id, self._section.channel)
         for copy_name in sorted({row.name for row in new}):
             liquidations = sorted({row.liquidation_id for row in new if row.name == copy_name})
-            notifications.tell(
+            notifications.notify(
                 connection,
                 Occasion.DRIFT,
                 key=f"{copy_name}:{found.due_at.isoformat()}",

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bot.i18n import Translator
 from bot.jobs.models import Status
-from bot.jobs.outbox import Kind
+from bot.jobs.outbox import MessageKind
 from bot.jobs.view import MOST_TELLING, JobView, RunView, answered
 from bot.messages import set_progress
 from bot.messages.answers import noted, to_card
@@ -621,12 +621,12 @@ def question_reply(run: RunView, t: Translator) -> Message:
     return Message(f"{text} {hint}", [section(f"❓ {text}"), context(hint)])
 
 
-def approval_reminder(run: RunView, kind: Kind, t: Translator) -> Message:
+def approval_reminder(run: RunView, kind: MessageKind, t: Translator) -> Message:
     """To those who may approve: that copies still wait. To a second group: that they may approve now."""
     waiting = run.waiting_for_approval
     job = waiting[0]
     who = ", ".join(job.approvers[:10]) or t("those who may copy")
-    if kind is Kind.SECOND_GROUP and job.approvers:
+    if kind is MessageKind.SECOND_GROUP and job.approvers:
         who = job.approvers[-1]
 
     def said(moment: str) -> str:

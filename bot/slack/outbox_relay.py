@@ -19,7 +19,7 @@ from slack_sdk.errors import SlackApiError
 from bot import tracing
 from bot.jobs.cards import Carded, Cards
 from bot.jobs.models import Approval
-from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, Kind, Notice, Notices, Outbox, deliver_each
+from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, MessageKind, Notice, Notices, Outbox, deliver_each
 from bot.jobs.repository import JobRepository, Throughput
 from bot.jobs.view import JobView, RunView
 from bot.messages.blocks import Message
@@ -66,10 +66,10 @@ SOON = 1.0
 
 #: What makes up for a call of theirs that got no answer, beside the next try: Slack may still get to it.
 MADE_UP_FOR = {
-    Kind.CARD: Kind.REFRESH,
-    Kind.UPDATE: Kind.REFRESH,
-    Kind.REFRESH: Kind.REFRESH,
-    Kind.PIN: Kind.PIN,
+    MessageKind.CARD: MessageKind.REFRESH,
+    MessageKind.UPDATE: MessageKind.REFRESH,
+    MessageKind.REFRESH: MessageKind.REFRESH,
+    MessageKind.PIN: MessageKind.PIN,
 }
 
 ERRORS = (SlackApiError, *CONNECTION_ERRORS)
@@ -104,7 +104,7 @@ class OutboxRelay:
         self,
         outbox: Outbox,
         store: JobRepository,
-        notifiers: Mapping[Kind, Notifier],
+        notifiers: Mapping[MessageKind, Notifier],
         elsewhere: Relay | None = None,
     ) -> None:
         self._outbox = outbox
@@ -197,13 +197,13 @@ class CardNotifier:
     def deliver(self, due: Due, about: Carded) -> None:
         """See `Notifier`."""
         try:
-            self._tell(due, about)
+            self._settle(due, about)
         except NotPosted as refused:
             self._not_posted(due, about, refused.error)
         except ERRORS as error:
             self._not_changed(due, about, error)
 
-    def _tell(self, due: Due, job: Carded) -> None:
+    def _settle(self, due: Due, job: Carded) -> None:
         """Shows in Slack what is due, and settles it.
 
         Raises:
@@ -212,22 +212,22 @@ class CardNotifier:
         """
         if due.look_first and due.kind in POSTING:
             # A call that was begun before may still arrive, an edit or a post.
-            self._outbox.unsure(due, Kind.DOUBLES)
+            self._outbox.unsure(due, MessageKind.DOUBLES)
             if job.message_ts is not None:
-                self._outbox.unsure(due, Kind.REFRESH)
-        told = self._tell_of_run(due, job) if isinstance(job, RunView) else self._tell_of_job(due, job)
-        if not told and not self._tell_of_card(due, job):
+                self._outbox.unsure(due, MessageKind.REFRESH)
+        told = self._deliver_of_run(due, job) if isinstance(job, RunView) else self._deliver_of_job(due, job)
+        if not told and not self._deliver_of_card(due, job):
             log.info("%s: %s of attempt %s is told no more: it went on", job.named, due.kind, due.attempt)
             self._outbox.done(due, note="the job went on")
 
-    def _tell_of_job(self, due: Due, job: JobView) -> bool:
+    def _deliver_of_job(self, due: Due, job: JobView) -> bool:
         """What is said about a job beside its card; False for anything else, and for what is so no more."""
         match due.kind:
-            case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
+            case MessageKind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
                 job, shown = self._card_of_reply(due, job)
                 self._card_publisher.ask(job, self._hold(due), look_first=due.look_first)
                 self._outbox.done(due, shown=shown)
-            case Kind.ENDING if due.attempt == job.attempt and not job.status.is_live:
+            case MessageKind.ENDING if due.attempt == job.attempt and not job.status.is_live:
                 job, shown = self._card_of_reply(due, job)
                 self._card_publisher.finish(
                     job,
@@ -237,13 +237,13 @@ class CardNotifier:
                 )
                 self._pin(due, job)
                 self._outbox.done(due, shown=shown)
-            case Kind.FOLLOWER if due.recipient is not None and not job.status.is_live:
-                self._card_publisher.tell_follower(
+            case MessageKind.FOLLOWER if due.recipient is not None and not job.status.is_live:
+                self._card_publisher.notify_follower(
                     job, due.recipient, due.locale, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
-            case Kind.APPROVED if job.approval is Approval.APPROVED:
-                self._card_publisher.tell_approved(
+            case MessageKind.APPROVED if job.approval is Approval.APPROVED:
+                self._card_publisher.notify_approved(
                     job, due.attempt, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
@@ -255,25 +255,25 @@ class CardNotifier:
                 return False
         return True
 
-    def _tell_of_run(self, due: Due, run: RunView) -> bool:
+    def _deliver_of_run(self, due: Due, run: RunView) -> bool:
         """The same about a run."""
         match due.kind:
-            case Kind.QUESTION if run.asking:
+            case MessageKind.QUESTION if run.asking:
                 run, shown = self._card_of_reply(due, run)
                 self._card_publisher.ask_in_run(run, self._hold(due), look_first=due.look_first)
                 self._outbox.done(due, shown=shown)
-            case Kind.ENDING if due.attempt == run.round and not run.is_live:
+            case MessageKind.ENDING if due.attempt == run.round and not run.is_live:
                 run, shown = self._card_of_reply(due, run)
                 self._card_publisher.finish_run(run, self._hold(due), look_first=due.look_first)
                 self._pin(due, run)
                 self._outbox.done(due, shown=shown)
-            case Kind.FOLLOWER if due.recipient is not None and not run.is_live:
-                self._card_publisher.tell_follower(
+            case MessageKind.FOLLOWER if due.recipient is not None and not run.is_live:
+                self._card_publisher.notify_follower(
                     run, due.recipient, due.locale, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
-            case Kind.APPROVED if any(job.approval is Approval.APPROVED for job in run.jobs):
-                self._card_publisher.tell_approved(
+            case MessageKind.APPROVED if any(job.approval is Approval.APPROVED for job in run.jobs):
+                self._card_publisher.notify_approved(
                     run, due.attempt, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
@@ -285,21 +285,21 @@ class CardNotifier:
                 return False
         return True
 
-    def _tell_of_card(self, due: Due, job: Carded) -> bool:
+    def _deliver_of_card(self, due: Due, job: Carded) -> bool:
         """What concerns the card itself; False for anything else, and for a card that isn't there."""
         match due.kind:
-            case Kind.CARD | Kind.UPDATE:
+            case MessageKind.CARD | MessageKind.UPDATE:
                 self._show(due, job)
-            case Kind.REFRESH if job.message_ts is not None:
+            case MessageKind.REFRESH if job.message_ts is not None:
                 self._card_publisher.show_card(job, self._hold(due))
                 self._outbox.again(due)
-            case Kind.PIN if job.message_ts is not None:
+            case MessageKind.PIN if job.message_ts is not None:
                 self._card_publisher.pin(job, self._hold(due))
                 self._outbox.again(due) if due.look_first else self._outbox.done(due)
-            case Kind.LEFT if due.channel_id is not None and due.message_ts is not None:
+            case MessageKind.LEFT if due.channel_id is not None and due.message_ts is not None:
                 self._card_publisher.leave(job, due.channel_id, due.message_ts, self._hold(due))
                 self._outbox.done(due)
-            case Kind.DOUBLES:
+            case MessageKind.DOUBLES:
                 known = self._outbox.left_behind(due)
                 channels = [str(job.channel_id), *([job.moved_from.channel] if job.moved_from else [])]
                 for channel_id in dict.fromkeys(channels):
@@ -312,9 +312,9 @@ class CardNotifier:
     def _show(self, due: Due, job: Carded) -> None:
         """Brings the card to the job's state, and pins it where it is new or was posted anew."""
         # One that is asked for in a later attempt is never the first.
-        look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
+        look = due.look_first or due.attempt > 0 or due.kind is MessageKind.UPDATE
         shown = self._card_publisher.show_card(job, self._hold(due), look_first=look)
-        if shown.is_live and (due.kind is Kind.CARD or shown.message_ts != job.message_ts):
+        if shown.is_live and (due.kind is MessageKind.CARD or shown.message_ts != job.message_ts):
             self._pin(due, shown)
         self._outbox.done(due, shown=True)
 
@@ -332,9 +332,9 @@ class CardNotifier:
             log.log(_level(error), words, job.named, due.kind, error_name(error))
             match trouble_of(error):
                 case Trouble.AMBIGUOUS:
-                    self._outbox.unsure(due, Kind.REFRESH, first=SOON)
+                    self._outbox.unsure(due, MessageKind.REFRESH, first=SOON)
                 case trouble if trouble in PASSING:
-                    self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
+                    self._outbox.add(due, MessageKind.REFRESH, seconds=retry_after(error))
             return job, False
 
     def _pin(self, due: Due, job: Carded) -> None:
@@ -345,9 +345,9 @@ class CardNotifier:
             log.log(_level(error), "%s: the card's pin is as it was: %s", job.named, error_name(error))
             trouble = trouble_of(error)
             if trouble is Trouble.AMBIGUOUS:
-                self._outbox.unsure(due, Kind.PIN, first=SOON)
+                self._outbox.unsure(due, MessageKind.PIN, first=SOON)
             elif trouble in PASSING or not job.is_live:
-                self._outbox.add(due, Kind.PIN, seconds=retry_after(error))
+                self._outbox.add(due, MessageKind.PIN, seconds=retry_after(error))
 
     def _not_posted(self, due: Due, job: Carded, error: Exception) -> None:
         """Once more, or to the requester in person."""
@@ -382,11 +382,11 @@ class CardNotifier:
                 self._try_again(due, error, Backoff(1.0, retry_after(error)))
             case _ if trouble in PASSING:
                 self._try_again(due, error, BACKOFF)
-            case Kind.CARD | Kind.UPDATE if name in CHANNEL_LOST:
+            case MessageKind.CARD | MessageKind.UPDATE if name in CHANNEL_LOST:
                 self._go_to_requester(due, job, error)
-            case Kind.PIN if job.is_live:  # too many pins, or none allowed: it goes without
+            case MessageKind.PIN if job.is_live:  # too many pins, or none allowed: it goes without
                 self._outbox.done(due, note=name)
-            case Kind.PIN | Kind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
+            case MessageKind.PIN | MessageKind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
                 self._try_again(due, error, BACKOFF_REFUSED)
             case _:
                 log.error("%s: %s given up: %s", job.named, due.kind, name)
@@ -418,7 +418,7 @@ class CardNotifier:
             return
         if trouble in PASSING:
             try:
-                self._tell(due, job)
+                self._settle(due, job)
             except NotPosted as refused:
                 name = error_name(refused.error)
             except ERRORS as refused:

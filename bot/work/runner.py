@@ -29,10 +29,10 @@ from bot.errors import StaleAttempt
 from bot.jobs.attempt import (
     NO_PROOFS,
     Attempt,
+    AttemptLedger,
     Attempts,
     Claim,
     Executions,
-    Ledger,
     NobodyCanApprove,
     Proven,
     SecondPerson,
@@ -272,7 +272,7 @@ class _Run:
                 return self._give_back()
             with tracing.span("copy"):
                 result = tables.run(
-                    lambda name: Ledger(attempts[name], self._stop.obey),
+                    lambda name: AttemptLedger(attempts[name], self._stop.obey),
                     should_stop=self._stop.is_requested,
                 )
             if self._stop.requested:

@@ -264,7 +264,7 @@ def site(jobs: Jobs, sides: Sides, slack: LocalSlack) -> Site:
 def test_a_firing_asks_for_its_copy_as_its_user_and_says_so_on_the_card(site: Site) -> None:
     firing = site.fired()
     [job] = site.created()
-    assert (firing.state, firing.jobs, firing.has_to_be_told) == (FiringState.DONE, [job.id], False)
+    assert (firing.state, firing.jobs, firing.needs_notice) == (FiringState.DONE, [job.id], False)
     assert (job.liquidation_id, job.requester_id, job.channel_id, job.schedule) == (
         42,
         "U0ANA",
@@ -408,7 +408,7 @@ def test_while_prod_is_away_a_firing_is_tried_again(site: Site) -> None:
 def test_a_catalogue_that_is_missing_ends_a_firing_at_once_and_is_named(site: Site) -> None:
     site.sides.prod.execute("DROP TABLE liquidations")
     firing = site.fired(liquidation=None, liquidations={"newest": 1})
-    assert (firing.state, firing.has_to_be_told) == (FiringState.FAILED, True)
+    assert (firing.state, firing.needs_notice) == (FiringState.FAILED, True)
     assert "liquidations" in words.firing(firing, {}, EN).text
 
 
