@@ -228,7 +228,7 @@ class Attempt:
     """
 
     def __init__(self, engine: Engine, claim: Claim, before: Any, *, lease: timedelta) -> None:
-        """``lease`` is how long a step is a sign of life, ``before`` the row of `last_proof.left_before`."""
+        """``lease`` is how long a step is a sign of life, ``before`` the row of `baseline.left_before`."""
         self._engine = engine
         self._before = before
         self._lease = lease

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
 from bot.jobs import notifications
-from bot.jobs.freezes import GONE, SAID, NextWindow, windows_of
+from bot.jobs.freezes import GONE, FileRows, NextWindow, windows_of
 from bot.jobs.models import ClaimLost, FiringState, Schedule, ScheduleFiring, has_come
 from bot.jobs.outbox import NoticeKind, owe_notice
 from bot.jobs.view import NotificationDetail
@@ -85,34 +85,23 @@ def definition(schedule: ScheduleSection) -> str:
     return f"{schedule.cron} {schedule.time_zone}"
 
 
-class Schedules:
-    """The rows of the schedules of one process's file."""
+class Schedules(FileRows):
+    """The rows of the schedules of one process's file. `look` inserts the firings that are due, and those
+    that were missed; it says whether there is one to work on, or something to tell.
+    """
 
     def __init__(self, engine: Engine, schedules: Sequence[ScheduleSection]) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._schedules = {each.name: each for each in schedules}
-        self._said: datetime | None = None
 
     # What is due.
 
-    def look(self, *, now: datetime | None = None) -> bool:
-        """Inserts the firings that are due, and those that were missed; whether there is one to work on, or
-        something to tell.
-
-        ``now`` is consulta's clock, by default. Safe in every process at once.
-        """
-        with self._engine.begin() as connection:
-            moment = now or connection.execute(select(func.clock_timestamp())).scalar_one()
-            says = self._said is None or not timedelta() <= moment - self._said < SAID
-            if says:
-                self._say(connection, moment)
-            handled = self._handled(connection) if self._schedules else []
-            found = [self._fire(connection, each, moment) for each in handled]
-        if says:
-            self._said = moment
+    def _do_due(self, connection: Connection, now: datetime) -> bool:
+        handled = self._handled(connection) if self._schedules else []
+        found = [self._fire(connection, each, now) for each in handled]
         return any(found)
 
-    def _say(self, connection: Connection, now: datetime) -> None:
+    def _declare(self, connection: Connection, now: datetime) -> None:
         """That this process has them; from the first time on they count. What nobody has is retired."""
         for each in sorted(self._schedules.values(), key=lambda each: each.name):
             statement = insert(Schedule).values(

@@ -277,7 +277,7 @@ class Workers:
             missing = connection.execute(_changed(), {"may_be_missing": may_be_missing}).scalar_one_or_none()
             if missing is not None:
                 announce(connection, MessageKind.UPDATE, CopyJob.id.in_(_shown()))
-                self._tell(connection, missing=missing)
+                self._notify(connection, missing=missing)
             else:
                 connection.execute(_announces_outdated())
                 if may_be_missing:
@@ -285,7 +285,7 @@ class Workers:
         return missing
 
     @staticmethod
-    def _tell(connection: Connection, *, missing: bool) -> None:
+    def _notify(connection: Connection, *, missing: bool) -> None:
         """Elsewhere too, once for each change."""
         since, now = connection.execute(select(last_seen(), func.now())).one()
         occasion = Occasion.NO_WORKER if missing else Occasion.WORKER_BACK

@@ -531,7 +531,7 @@ def _ending(job: JobView, t: Translator) -> Message:
             return Message(text, [section(f"🚫 {text}"), context(_left(job, t))])
 
 
-def told(job: JobView, link: str | None, t: Translator) -> Message:
+def follower_message(job: JobView, link: str | None, t: Translator) -> Message:
     """The direct message to somebody who wanted to be told how the job ends."""
     sentence = t(
         "You wanted to be told: the copy {what} is {state}.",

@@ -524,7 +524,7 @@ def _reply_of_set(run: RunView, t: Translator) -> Message:
     return Message(cut(read, 2000), blocks)
 
 
-def told(run: RunView, link: str | None, t: Translator) -> Message:
+def follower_message(run: RunView, link: str | None, t: Translator) -> Message:
     """The direct message to somebody who wanted to be told how the run ends."""
     what = copied(run, t)
     if run.is_one_set:

@@ -31,7 +31,7 @@ from bot.jobs.repository import JobRepository
 from bot.jobs.view import JobView, RunView, Stretch, answered
 from bot.messages import run as run_messages
 from bot.messages.blocks import Message, moved_away
-from bot.messages.card import card, reply, told
+from bot.messages.card import card, follower_message, reply
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.slack.client import (
     CONNECTION_ERRORS,
@@ -234,7 +234,11 @@ class CardPublisher:
         """
         t = translator(locale) if locale else self._t
         link = self.link(job)
-        message = run_messages.told(job, link, t) if isinstance(job, RunView) else told(job, link, t)
+        message = (
+            run_messages.follower_message(job, link, t)
+            if isinstance(job, RunView)
+            else follower_message(job, link, t)
+        )
         try:
             channel = self.open_direct_message(user_id)
         except (SlackApiError, *CONNECTION_ERRORS) as error:

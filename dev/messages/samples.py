@@ -30,7 +30,7 @@ from bot.messages import (
     verification,
 )
 from bot.messages.blocks import Message, View, moved_away, of_liquidation, sentence
-from bot.messages.card import card, reply, told
+from bot.messages.card import card, follower_message, reply
 from bot.messages.failure_texts import WORDS, explained
 from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
@@ -236,8 +236,8 @@ SAMPLES = [
     Sample("run", "planned", lambda t: run.card(r.PLANNED, t)),
     Sample("run", "planned-and-waits-for-approval", lambda t: run.card(r.PLANNED_FOR_APPROVAL, t)),
     Sample("run", "requested-for-later", lambda t: run.requested(r.PLANNED, [], {}, LINK, t)),
-    Sample("run", "told", lambda t: run.told(r.IN_PART, LINK, t)),
-    Sample("run", "told-of-fifty", lambda t: run.told(r.FIFTY, None, t)),
+    Sample("run", "told", lambda t: run.follower_message(r.IN_PART, LINK, t)),
+    Sample("run", "told-of-fifty", lambda t: run.follower_message(r.FIFTY, None, t)),
     Sample("run", "will-be-told", lambda t: run.will_be_told(r.UNDER_WAY, t, before=False)),
     Sample("run", "will-be-told-already", lambda t: run.will_be_told(r.SET, t, before=True)),
     Sample("run", "wont-be-told", lambda t: run.wont_be_told(r.UNDER_WAY, t)),
@@ -358,8 +358,8 @@ SAMPLES = [
     Sample("asking", "approved", lambda t: approval_reply(s.APPROVED, t)),
     Sample("asking", "approved-for-a-reason", lambda t: approval_reply(s.APPROVED_FOR_A_REASON, t)),
     Sample("ending", "completed-for-a-reason", lambda t: reply(s.COMPLETED_FOR_A_REASON, t)),
-    Sample("ending", "told-in-person", lambda t: told(s.COMPLETED, LINK, t)),
-    Sample("ending", "told-in-person-of-a-failure", lambda t: told(s.FAILED, None, t)),
+    Sample("ending", "told-in-person", lambda t: follower_message(s.COMPLETED, LINK, t)),
+    Sample("ending", "told-in-person-of-a-failure", lambda t: follower_message(s.FAILED, None, t)),
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-after-a-pause", lambda t: reply(s.COMPLETED_AFTER_A_PAUSE, t)),
     Sample("ending", "completed-after-a-loss", lambda t: reply(s.COMPLETED_AFTER_A_LOSS, t)),
