@@ -29,7 +29,7 @@ from bot.i18n import translator
 from bot.jobs.attempt import Executions
 from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.notifications import Notifications
-from bot.jobs.outbox import Kind, Outbox
+from bot.jobs.outbox import MessageKind, Outbox
 from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.retention import Pruning, Retention
@@ -294,7 +294,7 @@ def slack(settings: Settings, parts: Databases) -> SlackParts:
     return SlackParts(
         client=client,
         card_publisher=card_publisher,
-        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(Kind, notifier), elsewhere),
+        relay=OutboxRelay(outbox, parts.store, dict.fromkeys(MessageKind, notifier), elsewhere),
         access=Access(client, settings.file.slack, settings.file.copies),
         people=people,
     )
@@ -394,11 +394,11 @@ def scheduler(
     """What begins by the clock, in the bot and in each worker; the watch in workers alone."""
     from bot.jobs.freezes import Freezes, FreezeWindows
     from bot.jobs.freshness import FreshnessReader
-    from bot.jobs.notices import Notice, NoticeKind, Notices
+    from bot.jobs.outbox import Notice, NoticeKind, Notices
     from bot.jobs.schedules import Schedules
     from bot.messages import freshness
     from bot.messages import schedules as schedule_messages
-    from bot.slack.notice_relay import NoticeRelay
+    from bot.slack.outbox_relay import NoticeRelay
     from bot.work.scheduler import FiringRunner, Scheduler
 
     file, t = settings.file, translator(settings.file.slack.language)

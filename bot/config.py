@@ -136,7 +136,7 @@ class SlackSection(_Section):
 
 
 class Occasion(StrEnum):
-    """What destinations are told of (`bot.jobs.notifications.tell`)."""
+    """What destinations are told of (`bot.jobs.notifications.notify`)."""
 
     COMPLETED = "completed"  # a copy is in consulta, and proven
     FAILED = "failed"

@@ -22,8 +22,8 @@ from bot.config import CopySection
 from bot.jobs.attempt import Attempt
 from bot.jobs.events import SETS_GOING, PermissionNotKnown
 from bot.jobs.failure import Failure
+from bot.jobs.models import Status, StopReason, StopRequest
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status, StopReason, StopRequest
 from bot.jobs.view import SHELL, JobView
 from bot.slack.access import TO_DECIDE, Access, MaxAge
 from bot.slack.card_publisher import CardPublisher

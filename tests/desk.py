@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bot.i18n import translator
 from bot.jobs.attempt import Attempt
-from bot.jobs.outbox import Kind
+from bot.jobs.outbox import MessageKind
 from bot.jobs.repository import Throughput
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import client
@@ -31,7 +31,7 @@ class Desk:
         self.card_publisher = CardPublisher(web, jobs.store, jobs.cards, ES, lambda: self.edits_allowed)
         throughput = Throughput(jobs.engine, chart_seconds=CHART_SECONDS)
         notifier = CardNotifier(jobs.outbox, jobs.cards, self.card_publisher, throughput, **settings)
-        self.outbox_relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, notifier))
+        self.outbox_relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(MessageKind, notifier))
 
     def running(self, channel: str = CHANNEL) -> Attempt:
         """A job whose card is posted and pinned."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.i18n import translator
 from bot.jobs.failure import Failure
-from bot.jobs.status import Approval, Phase, Status, StopReason
+from bot.jobs.models import Approval, Phase, Status, StopReason
 from bot.jobs.view import AgreedCounts, Freeze, JobView, Moved, Person, Question, Reason
 from bot.messages import answers
 from bot.messages.blocks import Message

@@ -16,10 +16,10 @@ from bot.jobs.baseline import KnownProof
 from bot.jobs.cards import Cards
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import Freezes
-from bot.jobs.outbox import Kind, Outbox
+from bot.jobs.models import Status
+from bot.jobs.outbox import MessageKind, Outbox
 from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository, Request, Requester
-from bot.jobs.status import Status
 from bot.jobs.view import JobView, Question
 from bot.jobs.workers import UnbrokenBeats, Workers
 from copier import (
@@ -179,7 +179,7 @@ class Jobs:
     ) -> Swept:
         return Sweep(self.engine, overdue_seconds=overdue_seconds, max_attempts=max_attempts).run(own, room)
 
-    def tell_all(self) -> list[Kind]:
+    def tell_all(self) -> list[MessageKind]:
         """Takes the outbox through, as a outbox relay whom Slack never fails; what it had to tell."""
         told = []
         while due := self.outbox.take():
@@ -187,7 +187,7 @@ class Jobs:
             told.append(due.kind)
         return told
 
-    def is_pending(self, job_id: int, kind: Kind) -> bool:
+    def is_pending(self, job_id: int, kind: MessageKind) -> bool:
         """The outbox still has this to tell about the job."""
         left = "SELECT FROM traspaso.outbox WHERE job_id = :id AND kind = :kind AND done_at IS NULL"
         with self.engine.connect() as connection:

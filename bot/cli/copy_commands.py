@@ -64,8 +64,8 @@ from bot.errors import AlreadyRunning
 from bot.i18n import N_
 from bot.jobs import baseline
 from bot.jobs.baseline import spec_of
+from bot.jobs.models import RunKind, Status, StopReason, StopRequest
 from bot.jobs.repository import CreatedRun, Request, RunRequest
-from bot.jobs.status import RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import AgreedCounts, JobView
 from bot.messages.blocks import WORKER_COMMAND
 from bot.messages.proposal import removes_everything
@@ -584,7 +584,7 @@ def verify(liquidation: int, copy_name: str | None, *, set_name: str | None, as_
 
 def _verify_set(settings: Settings, chosen: SetSection, liquidation: int, *, as_json: bool) -> int:
     """Compares all tables at one moment of each side; gives the exit code."""
-    from bot.messages.verification import SetResult
+    from bot.messages.verification import SetVerificationResult
 
     copies = settings.file.copies_of(chosen)
     parts, began = app.databases(settings), time.monotonic()
@@ -609,7 +609,9 @@ def _verify_set(settings: Settings, chosen: SetSection, liquidation: int, *, as_
         if found is None:
             return FAILED
         known = _known_to_prod(parts, settings, liquidation) if found.is_empty else None
-    result = SetResult.of(chosen, copies, liquidation, found, seconds=time.monotonic() - began, known=known)
+    result = SetVerificationResult.of(
+        chosen, copies, liquidation, found, seconds=time.monotonic() - began, known=known
+    )
     if as_json:
         print_set_verification_json(result)
     else:

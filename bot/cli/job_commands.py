@@ -26,8 +26,8 @@ from bot.cli.output import (
 )
 from bot.errors import AlreadyRunning, UnknownJob
 from bot.i18n import N_, Translator
+from bot.jobs.models import RunKind
 from bot.jobs.repository import Requester
-from bot.jobs.status import RunKind
 from bot.jobs.view import JobView, RowCounts
 from bot.messages.blocks import bare_name, nobody_works, plain
 from bot.messages.card import activity, state

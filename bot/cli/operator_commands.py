@@ -36,7 +36,7 @@ from bot.cli.output import (
 )
 from bot.config import Need
 from bot.i18n import N_
-from bot.jobs.receipts import Entry, Period, Receipts, Wanted, WrongPeriod
+from bot.jobs.receipts import DateRange, Entry, Receipts, Wanted, WrongDateRange
 from bot.messages.blocks import bare_name, frozen_by, plain
 from bot.messages.receipts import csv_file
 
@@ -262,8 +262,8 @@ def audit(
     noted: tuple[str, ...],
 ) -> None:
     try:
-        chosen = Period.parse(period) if period else None
-    except WrongPeriod as wrong:
+        chosen = DateRange.parse(period) if period else None
+    except WrongDateRange as wrong:
         raise click.UsageError(str(wrong)) from None
     if verify and (period or job or liquidation or output):
         raise click.UsageError(

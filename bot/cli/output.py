@@ -19,13 +19,12 @@ import click
 
 from bot.config import SIDES, CopySection, ScheduleSection
 from bot.i18n import N_, Translator
-from bot.jobs.models import CopyChunk
-from bot.jobs.status import Approval, FiringState, Phase, Status
+from bot.jobs.models import Approval, CopyChunk, FiringState, Phase, Status
 from bot.jobs.view import JobView, RunView, together
 from bot.jobs.workers import Alive
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import counted, kept_in_prod, notes, removes_everything, would_do
 from bot.messages.question import confirmation, question_text
 from bot.messages.run import done, state_of
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from bot.jobs.receipts import Entry
     from bot.jobs.retention import Pruned
     from bot.jobs.schedules import Firing
-    from bot.messages.verification import SetResult, TableResult
+    from bot.messages.verification import SetVerificationResult, TableResult
     from copier import ExplainedKey, ExplainedTable, Explanation, OutsideKey
     from copier.discovery import Discovery, Size
 
@@ -839,7 +838,7 @@ def print_range(copy_name: str, comparison: RangeComparison, *, as_json: bool) -
         say(f"{copy_name}: {comparison.sentence(SIDES)}, keys {comparison.range}")
 
 
-def print_set_verification(found: SetResult, t: Translator) -> None:
+def print_set_verification(found: SetVerificationResult, t: Translator) -> None:
     """A line for each table, why a table couldn't be compared, and whether the set is the same."""
     from bot.messages.verification import result, rows_of_table, table_words, words_of_set
 
@@ -853,7 +852,7 @@ def print_set_verification(found: SetResult, t: Translator) -> None:
     say(plain(result(found, t).text if found.is_empty else " ".join(words_of_set(found, t))))
 
 
-def print_set_verification_json(found: SetResult) -> None:
+def print_set_verification_json(found: SetVerificationResult) -> None:
     """One object for each table, and one for the set. ``agree`` is null of a table that wasn't compared."""
     for each in found.tables:
         _write({"copy": each.copy_name, **_table_as_json(each)})

@@ -28,7 +28,7 @@ from bot.jobs.repository import JobHistory, JobRepository, Requester
 from bot.jobs.view import JobView, RunView
 from bot.messages import answers, blocks
 from bot.messages.blocks import Message, View
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.slack.access import TO_PRESS, TO_SHOW, Access, AccessDecision, MaxAge, People
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.client import CONNECTION_ERRORS, error_name, repeat

@@ -16,7 +16,7 @@ from bot.commands import parsing
 from bot.commands.conversation import BotParts, Caller, Callers, Guard
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
-from bot.jobs.receipts import Period, Receipts, Wanted, WrongPeriod
+from bot.jobs.receipts import DateRange, Receipts, Wanted, WrongDateRange
 from bot.messages import receipts
 from bot.messages.blocks import AUDIT_COMMAND, Message
 from bot.slack.card_publisher import CardPublisher
@@ -63,8 +63,8 @@ class CopyAudit:
             return refusal
         words = "".join(text.split()) or datetime.now(UTC).strftime("%Y-%m")
         try:
-            period = Period.parse(words)
-        except WrongPeriod:
+            period = DateRange.parse(words)
+        except WrongDateRange:
             return receipts.no_period(text, t)
         entries = self._receipts.entries(Wanted(period), MOST)
         if not entries:

@@ -18,8 +18,8 @@ from bot.commands.conversation import BotParts, Caller, Callers, Guard, Signals,
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator, translator
 from bot.jobs.freezes import Freezes
+from bot.jobs.models import Status
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status
 from bot.jobs.view import Person
 from bot.messages import answers
 from bot.messages.blocks import FREEZE_COMMAND, Message

@@ -25,13 +25,13 @@ from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.baseline import spec_of
 from bot.jobs.failure import failure_of
+from bot.jobs.models import RunKind
 from bot.jobs.repository import RunRequest
-from bot.jobs.status import RunKind
 from bot.jobs.view import AgreedCounts, JobView
 from bot.messages import answers, proposal, question, run_proposal
 from bot.messages import run as run_messages
 from bot.messages.blocks import COPY_COMMAND, Message, of_liquidation
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import Shown
 from bot.messages.run import of_liquidations
 from bot.messages.run_proposal import (

@@ -13,9 +13,9 @@ from bot.commands.conversation import BotParts, Callers, Guard
 from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.i18n import Translator
 from bot.jobs.freshness import FreshnessReader
+from bot.jobs.models import RunKind
 from bot.jobs.repository import JobHistory, JobRepository
 from bot.jobs.schedules import Calendar
-from bot.jobs.status import RunKind
 from bot.messages import answers, status
 from bot.messages.blocks import STATUS_COMMAND, Message
 from bot.slack.card_publisher import CardPublisher

@@ -26,11 +26,11 @@ from bot.commands.registry import Arguments, HelpLines, SlashCommand, register
 from bot.config import SIDES, CopySection, SetSection
 from bot.i18n import Translator
 from bot.jobs.baseline import spec_of
+from bot.jobs.models import Status
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status
 from bot.messages import answers, verification
 from bot.messages.blocks import VERIFY_COMMAND, Message
-from bot.messages.verification import SetResult, VerificationResult
+from bot.messages.verification import SetVerificationResult, VerificationResult
 from bot.slack.card_publisher import CardPublisher
 from bot.slack.pubsub import PubSub
 from copier import Catalogue, Copy, Limits, RangeComparison, compare_set, is_known
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 #: What is compared, and what a comparison has found.
 Chosen = CopySection | SetSection
-Result = VerificationResult | SetResult
+Result = VerificationResult | SetVerificationResult
 
 #: Comparisons at once in this process, that may wait for them, and that one person may have asked for.
 AT_ONCE, WAITING, OF_ONE = 2, 8, 3
@@ -427,7 +427,9 @@ class VerificationRunner:
             known=self._is_known(liquidation_id) if proof.is_empty else None,
         )
 
-    def _verify_set(self, comparison: _SharedComparison, chosen: SetSection, began: float) -> SetResult:
+    def _verify_set(
+        self, comparison: _SharedComparison, chosen: SetSection, began: float
+    ) -> SetVerificationResult:
         liquidation_id = comparison.key.liquidation_id
         found = compare_set(
             self._prod,
@@ -442,7 +444,7 @@ class VerificationRunner:
         )
         if found is None:
             raise Interrupted
-        return SetResult.of(
+        return SetVerificationResult.of(
             chosen,
             comparison.copies,
             liquidation_id,
@@ -460,7 +462,7 @@ class VerificationRunner:
 
 def _outcome_of(result: Result) -> str:
     """Its outcome for the metrics: of a set of which tables couldn't be compared nobody knows it."""
-    if not isinstance(result, SetResult):
+    if not isinstance(result, SetVerificationResult):
         return metrics.SAME if result.proof.holds else metrics.DIFFERENT
     if result.differing:
         return metrics.DIFFERENT

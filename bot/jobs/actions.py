@@ -37,19 +37,23 @@ from sqlalchemy.orm import aliased
 from bot.errors import AlreadyRunning, UnknownJob, UnknownRun
 from bot.jobs.events import SETS_GOING, Approved, Confirmed, Event, EventKind, Plain, Rejected
 from bot.jobs.models import (
+    LIVE,
+    Approval,
     CopyEvent,
     CopyJob,
     CopyRun,
     JobFollower,
     RunFollower,
+    Status,
+    StopReason,
+    StopRequest,
     User,
     in_set_of,
     is_of_set,
 )
-from bot.jobs.outbox import Kind, announce, announce_once, announce_run
+from bot.jobs.outbox import MessageKind, announce, announce_once, announce_run
 from bot.jobs.repository import JobRepository, Requester, ensure_user, is_taken, kept_reason
-from bot.jobs.status import LIVE, Approval, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, cancel_rest_of_set, stop_job, transition
+from bot.jobs.status import Step, add_event, cancel_rest_of_set, stop_job, transition
 from bot.jobs.view import SHELL, JobView, Question, RowCounts, RunView, answered
 
 
@@ -57,7 +61,7 @@ class Became(StrEnum):
     """What became of a press."""
 
     DONE = "done"  # at once
-    ASKED = "asked"  # the worker does it at its chunk's end
+    REQUESTED = "asked"  # the worker does it at its chunk's end
     BEFORE = "before"  # it was so, or on its way, already
     NOT_YOURS = "not_yours"  # only its requester can say it
     STALE = "stale"  # the job asks about other numbers by now
@@ -156,9 +160,9 @@ class Control:
             became = do(locked)
             for other in others:  # of one set: they begin, wait and end together
                 do(other)
-            if became not in {Became.DONE, Became.ASKED}:
+            if became not in {Became.DONE, Became.REQUESTED}:
                 has_card = or_(CopyJob.message_ts.is_not(None), CopyJob.run_id.is_not(None))
-                announce(locked.connection, Kind.UPDATE, CopyJob.id == job_id, has_card)
+                announce(locked.connection, MessageKind.UPDATE, CopyJob.id == job_id, has_card)
         job = self._store.job(job_id)
         if job is None:
             raise UnknownJob(job_id)
@@ -235,7 +239,7 @@ class LockedJob:
             return Became.BEFORE
         asked = EventKind.CANCEL_REQUESTED if reason is StopReason.CANCEL else EventKind.PAUSE_REQUESTED
         self.change(Plain(asked), stop_requested=reason, stopped_by=self._user_id)
-        return Became.ASKED
+        return Became.REQUESTED
 
     def stop(self, reason: StopReason) -> Became:
         """At once: nobody holds the job."""
@@ -243,7 +247,9 @@ class LockedJob:
         stop_job(self.connection, self.id, request, ends_attempt=False, stopped_by=self._user_id)
         return Became.DONE
 
-    def wait_again(self, step: Step, event: Event, *, notify: Kind = Kind.UPDATE, **values: Any) -> Became:
+    def wait_again(
+        self, step: Step, event: Event, *, notify: MessageKind = MessageKind.UPDATE, **values: Any
+    ) -> Became:
         """Pending and due, with nothing held against it."""
         moved = transition(
             self.connection,
@@ -265,7 +271,7 @@ class LockedJob:
             update(CopyJob).where(CopyJob.id == self.id).values({"updated_at": func.now(), **values})
         )
         add_event(self.connection, self.id, self._attempt, event, self._user_id)
-        announce(self.connection, Kind.UPDATE, CopyJob.id == self.id)
+        announce(self.connection, MessageKind.UPDATE, CopyJob.id == self.id)
         return Became.DONE
 
 
@@ -304,7 +310,7 @@ def retry(job: LockedJob) -> Became:
     return job.wait_again(
         Step.RETRY,
         Plain(EventKind.RETRIED),
-        notify=Kind.CARD,
+        notify=MessageKind.CARD,
         error_message=None,
         retried_at_attempt=CopyJob.attempt,
     )
@@ -440,7 +446,9 @@ class Approvals:
             return Decision(ApprovalOutcome.OWN, job)
         if job.waits_for_approval and said is Approval.APPROVED and asked != numbers:
             with self._engine.begin() as connection:
-                announce(connection, Kind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None))
+                announce(
+                    connection, MessageKind.UPDATE, CopyJob.id == job_id, CopyJob.message_ts.is_not(None)
+                )
             return Decision(ApprovalOutcome.STALE, job)
         same = job.approval is said and job.approval_by is not None and job.approval_by.id == by.user_id
         return Decision(ApprovalOutcome.DONE if same else ApprovalOutcome.LATE, job)
@@ -483,8 +491,8 @@ def approve(
         return False
     attempt, in_prod, in_consulta = approved
     add_event(connection, job_id, attempt, Approved(in_prod, in_consulta, reason), user_id)
-    announce(connection, Kind.UPDATE, CopyJob.id == job_id)
-    announce_once(connection, Kind.APPROVED, CopyJob.id == job_id)
+    announce(connection, MessageKind.UPDATE, CopyJob.id == job_id)
+    announce_once(connection, MessageKind.APPROVED, CopyJob.id == job_id)
     return True
 
 
@@ -498,7 +506,7 @@ def reject(connection: Connection, job_id: int, by: Requester, reason: str | Non
         *_may_decide(by),
         event=Rejected(reason),
         by=user_id,
-        notify=Kind.ENDING,
+        notify=MessageKind.ENDING,
         **_decided(Approval.REJECTED, user_id),
     )
     return rejected is not None
@@ -596,7 +604,7 @@ def _set_going(job_id: int) -> ScalarSelect[str]:
 #: Of what became of the jobs of a run the first that is there is what became of the press.
 STRONGEST = (
     Became.DONE,
-    Became.ASKED,
+    Became.REQUESTED,
     Became.STALE,
     Became.NOT_YOURS,
     Became.BEFORE,
@@ -668,8 +676,8 @@ class RunControl:
                 for own in of_sets.values():
                     became |= together(own, do)
             strongest = next((each for each in STRONGEST if each in became.values()), Became.NOT_NOW)
-            if strongest not in {Became.DONE, Became.ASKED}:
-                announce_run(connection, Kind.UPDATE, run_id)
+            if strongest not in {Became.DONE, Became.REQUESTED}:
+                announce_run(connection, MessageKind.UPDATE, run_id)
         run = self._run(run_id)
         changed = {job_id for job_id, each in became.items() if each is Became.DONE}
         return Effect(strongest, run, _may_be_taken(run, changed))
@@ -711,7 +719,7 @@ class RunApprovals:
         waiting = run.waiting_for_approval if run else ()
         if answered(waiting) != shown:
             with self._engine.begin() as connection:
-                announce_run(connection, Kind.UPDATE, run_id)
+                announce_run(connection, MessageKind.UPDATE, run_id)
             return Decision(ApprovalOutcome.STALE, run)
 
         def decide(connection: Connection, job: JobView) -> bool:

@@ -63,14 +63,19 @@ from bot.jobs.events import (
 )
 from bot.jobs.failure import Failure
 from bot.jobs.models import (
+    Approval,
     CopyChunk,
     CopyEvent,
     CopyJob,
     CopyRun,
     Installation,
+    Phase,
+    Status,
+    StopReason,
+    StopRequest,
     Worker,
-    asked,
     card_channel,
+    execute_batch,
     has_come,
     in_set_of,
     is_frozen,
@@ -79,10 +84,9 @@ from bot.jobs.models import (
     transaction,
     waits_for_somebody,
 )
-from bot.jobs.notifications import tell_waits
-from bot.jobs.outbox import Kind, announce
-from bot.jobs.status import Approval, Phase, Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, second_person, step_of, stop_job, transition
+from bot.jobs.notifications import notify_of_waiting
+from bot.jobs.outbox import MessageKind, announce
+from bot.jobs.status import Step, add_event, second_person, step_of, stop_job, transition
 from bot.jobs.view import AgreedCounts, Question
 from copier import Baseline, Chunk, CopySpec, Fingerprint, Plan, Proof, RangeComparison
 from copier.batch import Rows, literal
@@ -224,7 +228,7 @@ class Attempt:
     """
 
     def __init__(self, engine: Engine, claim: Claim, before: Any, *, lease: timedelta) -> None:
-        """``lease`` is how long a step is a sign of life, ``before`` the row of `last_proof.left_before`."""
+        """``lease`` is how long a step is a sign of life, ``before`` the row of `baseline.left_before`."""
         self._engine = engine
         self._before = before
         self._lease = lease
@@ -482,7 +486,7 @@ class Attempt:
             event = Plain(EventKind.FROZEN if frozen else EventKind.RELEASED)
             status = self._release(connection, event, run_after=func.now())
         if frozen:
-            announce(connection, Kind.UPDATE, CopyJob.id == self.job_id)
+            announce(connection, MessageKind.UPDATE, CopyJob.id == self.job_id)
         return status
 
     def wait_for_answer(
@@ -514,11 +518,11 @@ class Attempt:
         if second is not None and (channel is None or channel.startswith("D")):
             raise NobodyCanApprove
         if second is not None:
-            tell_waits(connection, self.job_id, self.number)
+            notify_of_waiting(connection, self.job_id, self.number)
         return self._release(
             connection,
             AskedAgain(question, approvers),
-            notify=Kind.QUESTION,
+            notify=MessageKind.QUESTION,
             run_after=func.now(),
             error=None,
             **values,
@@ -557,7 +561,7 @@ class Attempt:
         """The step as a transaction, in one message; it gives nothing where another worker holds the job."""
         began = time.monotonic()
         with self.transaction() as connection:
-            [found] = asked(connection, step, commit=True)
+            [found] = execute_batch(connection, step, commit=True)
         if not found:
             raise StaleAttempt(self.job_id, self.number)
         self.stepped(began)
@@ -590,7 +594,7 @@ class Attempt:
 
     def lock(self, connection: Connection) -> StopRequest | None:
         """Locks the job's row; what somebody has pressed and isn't done yet."""
-        [found] = asked(
+        [found] = execute_batch(
             connection,
             select(CopyJob.stop_requested, CopyJob.stopped_by)
             .where(
@@ -605,7 +609,7 @@ class Attempt:
         return _request(found[0].stop_requested, found[0].stopped_by, frozen=False)
 
     def _release(
-        self, connection: Connection, event: Event, *, notify: Kind | None = None, **values: Any
+        self, connection: Connection, event: Event, *, notify: MessageKind | None = None, **values: Any
     ) -> Status:
         """Pending again, and on no queue."""
         self._take(connection, Step.RELEASE, event, notify=notify, enqueued_at=None, throttle=None, **values)
@@ -615,10 +619,10 @@ class Attempt:
         return stop_job(connection, self.job_id, request, ends_attempt=True, throttle=None, **values)
 
     def _end(self, connection: Connection, step: Step, event: Event, **values: Any) -> None:
-        self._take(connection, step, event, notify=Kind.ENDING, **values)
+        self._take(connection, step, event, notify=MessageKind.ENDING, **values)
 
     def _take(
-        self, connection: Connection, step: Step, event: Event, *, notify: Kind | None, **values: Any
+        self, connection: Connection, step: Step, event: Event, *, notify: MessageKind | None, **values: Any
     ) -> None:
         """One fenced step out of ``running``; ``values`` are those of `transition` too."""
         fence = CopyJob.attempt == self.number, CopyJob.status == Status.RUNNING
@@ -641,7 +645,7 @@ class Attempt:
 
     def _sessions(self, connection: Connection) -> Rows:
         named = _SESSIONS.bindparams(earlier=f"{self.claim.label_of_all}/%", own=self.label)
-        return asked(connection, _READ_ANEW, named)[1]
+        return execute_batch(connection, _READ_ANEW, named)[1]
 
 
 class Attempts(Sequence[Attempt]):
@@ -750,7 +754,7 @@ class Attempts(Sequence[Attempt]):
         return self[0].transaction()
 
 
-class Ledger:
+class AttemptLedger:
     """The lines of an attempt's chunks, each sent together with its chunk's COMMIT; see `copier.Ledger`."""
 
     def __init__(self, attempt: Attempt, obey: Callable[[StopRequest | None], None]) -> None:
@@ -875,7 +879,7 @@ class Executions:
         of_set = select(CopyRun.set_name).join(CopyJob, CopyJob.run_id == CopyRun.id)
         set_name = of_set.where(CopyJob.id == job_id).scalar_subquery().label("set_name")
         of_card = select(Installation.id, channel.label("channel_id"), set_name)
-        found, [installation], before = asked(
+        found, [installation], before = execute_batch(
             connection, step, of_card, baseline.left_before(job_id), commit=commit
         )
         if not found:

@@ -30,11 +30,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import aliased
 
 from bot.jobs.events import CardMoved
-from bot.jobs.models import CopyJob, CopyRun, OutboxMessage
+from bot.jobs.models import LIVE, CopyJob, CopyRun, OutboxMessage
 from bot.jobs.outbox import (
     POSTING,
     REFRESHES,
-    Kind,
+    MessageKind,
     about_what,
     announce,
     announce_run,
@@ -42,8 +42,7 @@ from bot.jobs.outbox import (
     line_of,
     one_each,
 )
-from bot.jobs.status import LIVE
-from bot.jobs.transition import add_event, expire, waiting_for_yes
+from bot.jobs.status import add_event, expire, waiting_for_yes
 from bot.jobs.view import JobView, Moved, RunView
 
 #: What has a card.
@@ -90,7 +89,7 @@ def _begin(*, of_run: bool) -> Any:
     row = _row(of_run=of_run)
     first = func.now() + timedelta(seconds=REFRESHES[0])
     is_live = CopyRun.ended_at.is_(None) if of_run else CopyJob.status.in_(LIVE)
-    names = line_of(Kind.REFRESH, 0, job_id=0, run_id=0 if of_run else None)
+    names = line_of(MessageKind.REFRESH, 0, job_id=0, run_id=0 if of_run else None)
     attempt, kind = CopyRun.round if of_run else CopyJob.attempt, literal(names["kind"])
     chosen = select(row.id, attempt, kind, first).where(
         row.id == bindparam("about"), row.message_ts == bindparam("ts"), is_live
@@ -193,7 +192,7 @@ class Cards:
         often = exists().where(
             _is_about(OutboxMessage, about.id, of_run=of_run),
             OutboxMessage.attempt == about.attempt,
-            about_what() == Kind.CARD,
+            about_what() == MessageKind.CARD,
             OutboxMessage.version >= COMES_BACK,
         )
         with self._engine.begin() as connection:
@@ -203,9 +202,9 @@ class Cards:
             if not noticed.rowcount or connection.scalar(select(often)):
                 return
             if of_run:
-                announce_run(connection, Kind.CARD, about.id)
+                announce_run(connection, MessageKind.CARD, about.id)
             else:
-                announce(connection, Kind.CARD, CopyJob.id == about.id)
+                announce(connection, MessageKind.CARD, CopyJob.id == about.id)
 
     def moved(self, about: Carded, channel_id: str, reason: str) -> None:
         """The card has to be posted in this direct message, because Slack takes nothing more for its channel.
@@ -236,7 +235,7 @@ class Cards:
                     add_event(connection, about.id, about.attempt, CardMoved(moved))
                 if about.message_ts is not None:
                     line = line_of(
-                        Kind.LEFT,
+                        MessageKind.LEFT,
                         about.attempt,
                         job_id=None if of_run else about.id,
                         run_id=about.id if of_run else None,

@@ -8,6 +8,7 @@ file goes; while two releases of the file are in use, those of both count.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,19 +20,19 @@ from sqlalchemy.dialects.postgresql import insert
 from bot import time_expressions
 from bot.config import FreezeSection
 from bot.jobs.models import (
+    LIVE,
     CopyFreeze,
     CopyJob,
     FreezeWindow,
+    Status,
     User,
     is_frozen,
     may_begin,
     waits_for_somebody,
     window_is_open,
 )
-from bot.jobs.notices import NoticeKind, owe
-from bot.jobs.outbox import Kind, announce
+from bot.jobs.outbox import MessageKind, NoticeKind, announce, owe_notice
 from bot.jobs.repository import Requester, active_freeze, ensure_user, kept_reason
-from bot.jobs.status import LIVE, Status
 from bot.jobs.view import Freeze, Person
 from bot.untrusted_text import clean_name
 
@@ -40,7 +41,7 @@ AHEAD = timedelta(days=1)
 #: No window up to a time of the day is longer: with the hour that a change of the clock may add to a day.
 LONGEST_DAY = timedelta(days=1, hours=3)
 #: How often a process says that it has them, and after how long without they go.
-SAID, GONE = timedelta(seconds=20), timedelta(seconds=60)
+DECLARED, GONE = timedelta(seconds=20), timedelta(seconds=60)
 #: How long those that are over are kept.
 KEPT = timedelta(days=30)
 
@@ -109,7 +110,7 @@ class Freezes:
             statement = statement.on_conflict_do_nothing()
             is_new = connection.execute(statement.returning(CopyFreeze.id)).first() is not None
             if is_new:
-                announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+                announce(connection, MessageKind.UPDATE, CopyJob.status.in_(LIVE))
             found = active_freeze(connection)
         if found is None:  # lifted between the two statements: what was asked for is still to be done
             return self.freeze(requester, reason, channel_id, until)
@@ -159,7 +160,7 @@ def end_overdue(connection: Connection) -> bool:
     if ended is None:
         return False
     if ended.channel_id is not None and not ended.channel_id.startswith("D"):
-        owe(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
+        owe_notice(connection, NoticeKind.FREEZE_OVER, ended.id, ended.channel_id)
     requeue_after_freeze(connection)
     return True
 
@@ -175,7 +176,7 @@ def requeue_after_freeze(connection: Connection) -> None:
     Messages of the queue may have been taken, and laid aside, while nothing could be claimed.
     """
     connection.execute(update(CopyJob).where(CopyJob.status == Status.PENDING).values(enqueued_at=None))
-    announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+    announce(connection, MessageKind.UPDATE, CopyJob.status.in_(LIVE))
 
 
 # ----------------------------------------------------------------------------
@@ -218,34 +219,57 @@ def _times_of(freeze: FreezeSection, after: datetime, until: datetime) -> list[t
     return found
 
 
-class FreezeWindows:
-    """The rows of one process's file, and what begins and ends by the clock."""
+class FileRows(ABC):
+    """The rows of what one process has in its file, and what comes of them by the clock.
 
-    def __init__(self, engine: Engine, freezes: Sequence[FreezeSection]) -> None:
+    Each process says every while that it has them; what none says any more goes. So none leads.
+    """
+
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._freezes = freezes
-        self._said: datetime | None = None
+        self._declared_at: datetime | None = None
 
     def look(self, *, now: datetime | None = None) -> bool:
-        """Writes what comes, and tells the cards of what has begun or ended; whether it told any.
+        """Does what is due; whether there was anything. Safe in every process at once.
 
-        ``now`` is consulta's clock, by default. Safe in every process at once: of each begin and end one of
-        them tells.
+        ``now`` is consulta's clock, by default.
         """
         with self._engine.begin() as connection:
             moment = now or connection.execute(select(func.clock_timestamp())).scalar_one()
-            says = self._said is None or not timedelta() <= moment - self._said < SAID
-            if says:
-                self._say(connection, moment)
-            told = False
-            if self._anything(connection):
-                ended = end_overdue(connection)
-                told = self._begin_and_end(connection) or ended
-        if says:
-            self._said = moment
-        return told
+            last = self._declared_at
+            declares = last is None or not timedelta() <= moment - last < DECLARED
+            if declares:
+                self._declare(connection, moment)
+            found = self._do_due(connection, moment)
+        if declares:
+            self._declared_at = moment
+        return found
 
-    def _say(self, connection: Connection, now: datetime) -> None:
+    @abstractmethod
+    def _declare(self, connection: Connection, now: datetime) -> None:
+        """Says that this process has them, and lets go what no process has."""
+
+    @abstractmethod
+    def _do_due(self, connection: Connection, now: datetime) -> bool:
+        """See `look`."""
+
+
+class FreezeWindows(FileRows):
+    """The windows of one process's file. `look` writes what comes, and tells the cards of what has begun or
+    ended: of each begin and end one process tells.
+    """
+
+    def __init__(self, engine: Engine, freezes: Sequence[FreezeSection]) -> None:
+        super().__init__(engine)
+        self._freezes = freezes
+
+    def _do_due(self, connection: Connection, now: datetime) -> bool:
+        if not self._anything(connection):
+            return False
+        ended = end_overdue(connection)
+        return self._begin_and_end(connection) or ended
+
+    def _declare(self, connection: Connection, now: datetime) -> None:
         coming = windows_of(self._freezes, now, now + AHEAD)
         if coming:
             statement = insert(FreezeWindow).values(
@@ -281,7 +305,7 @@ class FreezeWindows:
         ended = update(FreezeWindow).where(_ended()).values(ended_at=func.now()).returning(FreezeWindow.id)
         has_begun, has_ended = (bool(connection.execute(each).all()) for each in (begun, ended))
         if has_begun:
-            announce(connection, Kind.UPDATE, CopyJob.status.in_(LIVE))
+            announce(connection, MessageKind.UPDATE, CopyJob.status.in_(LIVE))
         if has_ended:
             requeue_after_freeze(connection)
         return has_begun or has_ended

@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, and_, func, or_, select, true
 from sqlalchemy.orm import aliased
 
-from bot.jobs.models import FRESHNESS, CopyJob, CopyRun, Drift, Standing, WatchRound
-from bot.jobs.status import FreshnessState, RunKind
+from bot.jobs.models import FRESHNESS, CopyJob, CopyRun, Drift, FreshnessState, RunKind, Standing, WatchRound
 from bot.untrusted_text import clean_name
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from sqlalchemy import (
@@ -43,6 +44,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -50,12 +52,116 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, aliased, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import LRUCache
 
-from bot.jobs.status import LIVE, PRESSED, Approval, FiringState, Phase, RunKind, Status
 from copier import statements
 from copier.batch import COMMIT, Rows, Statement, begin_of, driver_of, literal, run_batch, with_values
 from copier.connections import LOST_SECONDS, ask_while_waiting, at_most, readable
 from copier.privileges import Tracking
 from migrations import APPLIED, SCHEMA
+
+# What columns hold. The states of a job and the steps between them are drawn in `bot.jobs.status`.
+
+
+class Status(StrEnum):
+    """What a job is, as ``copy_jobs.status`` holds it."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_live(self) -> bool:
+        """Still going to write: at most one live job for a target table and liquidation."""
+        return self in LIVE
+
+
+class Phase(StrEnum):
+    """What a running job is doing, as ``copy_jobs.phase`` holds it."""
+
+    COUNTING = "counting"
+    COPYING = "copying"
+    VERIFYING = "verifying"
+
+
+class Approval(StrEnum):
+    """What the second person said, as ``copy_jobs.approval`` holds it; NULL where none is needed."""
+
+    WAITING = "waiting"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+class RunKind(StrEnum):
+    """Which jobs a run has, as ``copy_runs.kind`` holds it."""
+
+    SEVERAL = "several"  # one copy, several liquidations
+    SET = "set"  # the copies of a set, of one liquidation or of each of several
+
+
+class FiringState(StrEnum):
+    """What became of a due time of a schedule, as ``schedule_firings.state`` holds it."""
+
+    DUE = "due"  # somebody works on it, or will
+    DONE = "done"  # each liquidation has its copy, or a line that says why not
+    MISSED = "missed"  # nobody was up
+    REFUSED = "refused"  # its user may not run the copy
+    FROZEN = "frozen"  # copies were frozen
+    FAILED = "failed"  # what it needed couldn't be asked in time
+
+
+class FreshnessState(StrEnum):
+    """What consulta holds of a liquidation, as the view ``freshness`` says it."""
+
+    COMPLETE = "complete"  # all rows of one moment of prod, proven
+    MOVED_ON = "prod has moved on"  # the same, and prod holds something else by now
+    BEING_COPIED = "being copied"  # a job has it in hand
+    INCOMPLETE = "incomplete"  # the last job that wrote ended without a proof
+
+
+LIVE = frozenset({Status.PENDING, Status.RUNNING, Status.PAUSED})
+
+
+class StopReason(StrEnum):
+    """Why a running copy is to stop at its next chunk's end. The weakest first: of two requests the stronger
+    one counts.
+
+    ``copy_jobs.stop_requested`` and ``stopped_by`` hold what somebody pressed. A worker reads them, and
+    whether all copies are frozen, in the UPDATE of each step. The process that runs the copy can ask for a
+    stop itself.
+    """
+
+    RELEASE = "release"  # the worker shuts down: another one goes on
+    FREEZE = "freeze"  # nobody goes on until the freeze is lifted
+    PAUSE = "pause"  # until somebody resumes it
+    CANCEL = "cancel"  # for good
+
+
+#: Those that ``copy_jobs.stop_requested`` holds.
+PRESSED = (StopReason.PAUSE, StopReason.CANCEL)
+
+_STRENGTH = {reason: strength for strength, reason in enumerate(StopReason)}
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """``by`` is the row of the user who pressed; None where a freeze or the process itself asks for it."""
+
+    reason: StopReason
+    by: int | None = None
+
+    @property
+    def is_own_cancel(self) -> bool:
+        """Whoever runs the copy in the foreground ends it for good, whatever the row says."""
+        return self.reason is StopReason.CANCEL and self.by is None
+
+    def outranks(self, other: StopRequest) -> bool:
+        return (_STRENGTH[self.reason], self.is_own_cancel) > (_STRENGTH[other.reason], other.is_own_cancel)
+
+
+# The tables.
 
 
 def _one_of(column: str, values: Iterable[StrEnum]) -> str:
@@ -87,6 +193,61 @@ class Base(DeclarativeBase):
 def tracking_tables(schema: str) -> Tracking:
     """The names of the tracking tables, and of Alembic's own, in this schema."""
     return Tracking(schema, (*(table.name for table in Base.metadata.sorted_tables), APPLIED))
+
+
+class ClaimLost(Exception):
+    """Another process has taken the row: this one has nothing more to do with it."""
+
+
+class ClaimedRow(Protocol):
+    """A row in the hands of this process; ``tries`` is its fencing token."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def tries(self) -> int: ...
+
+
+class Claimable:
+    """A table each of whose rows one process at a time works on.
+
+    Whoever takes a row counts its ``tries`` up, which is the fencing token, and has it up to
+    ``claimed_until``. Each later step of it is conditional on that token: a process that was away for too
+    long changes nothing. Jobs have a lease in the place of that, see `bot.jobs.attempt`.
+    """
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    tries: Mapped[int] = mapped_column(Integer, server_default="0")
+    claimed_until: Mapped[datetime | None]
+
+    @classmethod
+    def is_free(cls) -> ColumnElement[bool]:
+        """A condition: nobody has the row in hand, or for longer than its claim lasts."""
+        return or_(cls.claimed_until.is_(None), has_come(cls.claimed_until))
+
+    @classmethod
+    def taken(cls, claim: timedelta) -> dict[str, Any]:
+        """What changes in a row that is taken for so long."""
+        return {"tries": cls.tries + 1, **cls.held(claim)}
+
+    @staticmethod
+    def held(claim: timedelta) -> dict[str, Any]:
+        """What changes in a row that its process keeps for so long from now on."""
+        return {"claimed_until": func.clock_timestamp() + claim}
+
+    @classmethod
+    def write(
+        cls, connection: Connection, row: ClaimedRow, *conditions: ColumnElement[bool], **values: Any
+    ) -> None:
+        """Changes a row that this process has taken.
+
+        Raises:
+            ClaimLost: another one has it by now, or one of the conditions isn't so any more.
+        """
+        mine = update(cls).where(cls.id == row.id, cls.tries == row.tries, *conditions)
+        if connection.execute(mine.values(**values)).rowcount != 1:
+            raise ClaimLost
 
 
 class User(Base):
@@ -424,7 +585,7 @@ class RunFollower(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
-class OutboxMessage(Base):
+class OutboxMessage(Claimable, Base):
     """A message about a job, about a run, or about all of them, that is owed to people, or was.
 
     ``kind`` names it, once for each attempt of a job; of one that goes to several people or places it ends
@@ -461,7 +622,6 @@ class OutboxMessage(Base):
         ),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_jobs.id", ondelete="CASCADE"))
     run_id: Mapped[int | None] = mapped_column(ForeignKey("traspaso.copy_runs.id", ondelete="CASCADE"))
     attempt: Mapped[int] = mapped_column(Integer)
@@ -470,13 +630,11 @@ class OutboxMessage(Base):
     destination: Mapped[str | None]
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     version: Mapped[int] = mapped_column(Integer, server_default="0")
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
     failures: Mapped[int] = mapped_column(Integer, server_default="0")
     failing_since: Mapped[datetime | None]
     begun: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     announced_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    claimed_until: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     channel_id: Mapped[str | None]
@@ -564,7 +722,7 @@ class Schedule(Base):
     retired_at: Mapped[datetime | None]
 
 
-class ScheduleFiring(Base):
+class ScheduleFiring(Claimable, Base):
     """One due time of a schedule, and what became of it.
 
     ``set_name`` is that of the set which it copies; NULL where it copies one table. ``liquidations`` are the
@@ -579,7 +737,6 @@ class ScheduleFiring(Base):
         Index("schedule_firings_open_idx", "next_try_at", postgresql_where=text("state = 'due'")),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     schedule: Mapped[str]
     due_at: Mapped[datetime]
     copy_name: Mapped[str]  # or that of the set
@@ -593,14 +750,12 @@ class ScheduleFiring(Base):
     liquidations: Mapped[list[int] | None] = mapped_column(ARRAY(BigInteger))
     more_fit: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     results: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
     next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    claimed_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     ended_at: Mapped[datetime | None]
 
 
-class ChannelNotice(Base):
+class ChannelNotice(Claimable, Base):
     """A message to a channel that belongs to no job: owed, or delivered.
 
     ``subject_id`` is the firing or the freeze that it is about. ``user_id`` gets it in the place of a channel
@@ -613,15 +768,12 @@ class ChannelNotice(Base):
         Index("channel_notices_due_idx", "next_try_at", postgresql_where=text("done_at IS NULL")),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     kind: Mapped[str]
     subject_id: Mapped[int]
     channel_id: Mapped[str]
     user_id: Mapped[str | None]
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
     begun: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     next_try_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    claimed_until: Mapped[datetime | None]
     done_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -650,7 +802,7 @@ class Drift(Base):
     told_at: Mapped[datetime | None]
 
 
-class WatchRound(Base):
+class WatchRound(Claimable, Base):
     """One due time of the watch, and how far it got.
 
     ``tries`` is the fencing token of whoever works on it. It has ``looked`` at so many liquidations, of which
@@ -663,11 +815,8 @@ class WatchRound(Base):
         Index("watch_rounds_open_idx", "due_at", postgresql_where=text("ended_at IS NULL")),
     )
 
-    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     due_at: Mapped[datetime]
     began_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    tries: Mapped[int] = mapped_column(Integer, server_default="0")
-    claimed_until: Mapped[datetime | None]
     looked: Mapped[int] = mapped_column(Integer, server_default="0")
     unknown: Mapped[int] = mapped_column(Integer, server_default="0")
     left_over: Mapped[int | None] = mapped_column(Integer)
@@ -835,7 +984,7 @@ def has_come(moment: Any, *, early: timedelta = timedelta()) -> ColumnElement[bo
 def with_limits(engine: Engine) -> Engine:
     """The same connections, for the tracking tables: each transaction begins with its limits.
 
-    They are sent with its first statement, in one message where that goes through `asked`.
+    They are sent with its first statement, in one message where that goes through `execute_batch`.
     """
     limited = engine.execution_options()
     event.listen(limited, "begin", _begun)
@@ -843,7 +992,7 @@ def with_limits(engine: Engine) -> Engine:
     return limited
 
 
-def asked(connection: Connection, *statements: Executable, commit: bool = False) -> list[Rows]:
+def execute_batch(connection: Connection, *statements: Executable, commit: bool = False) -> list[Rows]:
     """The rows of each of these statements: all of them go in one message.
 
     It begins the transaction where that has yet to begin. With ``commit`` the message ends it, and nothing

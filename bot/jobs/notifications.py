@@ -1,10 +1,10 @@
 """What is told elsewhere than in Slack: by e-mail, to a webhook, to whatever a destination is.
 
-It goes through the outbox. `tell` writes one row in the transaction of the fact, and knows no configuration.
-`Notifications.spread` gives it out: one row for each destination, in one transaction. From then on each of
-these is claimed, tried and settled by itself, and Slack's messages never wait for it. A delivery that was
-begun and whose outcome nobody knows is made again: told at least once, and once unless a process dies between
-the server's yes and its own commit.
+It goes through the outbox. `notify` writes one row in the transaction of the fact, and knows no
+configuration. `Notifications.spread` gives it out: one row for each destination, in one transaction. From
+then on each of these is claimed, tried and settled by itself, and Slack's messages never wait for it. A
+delivery that was begun and whose outcome nobody knows is made again: told at least once, and once unless a
+process dies between the server's yes and its own commit.
 
 A job of a run tells nothing by itself: what happens to it is told of its run, once for all of its jobs.
 """
@@ -39,11 +39,19 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.sql.dml import ReturningInsert
 
 from bot.config import Occasion
-from bot.jobs import claims
 from bot.jobs.events import NotTold
-from bot.jobs.models import LONGEST, CopyEvent, CopyJob, CopyRun, OutboxMessage, User, has_come
+from bot.jobs.models import (
+    LONGEST,
+    Approval,
+    CopyEvent,
+    CopyJob,
+    CopyRun,
+    OutboxMessage,
+    Status,
+    User,
+    has_come,
+)
 from bot.jobs.outbox import RUN_PREFIX
-from bot.jobs.status import Approval, Status, Step
 from bot.jobs.view import NotificationDetail
 
 #: How long a delivery is in one process's hands. Longer than one may take
@@ -64,7 +72,7 @@ OF_STEPS = {
 WRITTEN = [*(each.value for each in Occasion), *(f"{RUN_PREFIX}{each}" for each in Occasion)]
 
 
-def tell(
+def notify(
     connection: Connection,
     occasion: Occasion,
     job_id: int | None = None,
@@ -85,11 +93,11 @@ def tell(
     connection.execute(told.on_conflict_do_nothing())
 
 
-def told_of_step(moved: CTE, step: Step) -> ReturningInsert[Any] | None:
+def notification_of_step(moved: CTE, to: Status) -> ReturningInsert[Any] | None:
     """The same where a step ends a job, as a part of the statement whose ``moved`` has the job's row; other
-    steps are no occasion. One of a run is told with the run's end: `tell_end_of_run`.
+    steps are no occasion. One of a run is told with the run's end: `notify_of_end_of_run`.
     """
-    if (occasion := OF_STEPS.get(step.to)) is None:
+    if (occasion := OF_STEPS.get(to)) is None:
         return None
     told = select(
         moved.c.id,
@@ -103,14 +111,14 @@ def told_of_step(moved: CTE, step: Step) -> ReturningInsert[Any] | None:
     return owed.on_conflict_do_nothing().returning(OutboxMessage.id)
 
 
-def tell_waits(connection: Connection, job_id: int, attempt: int = 0) -> None:
+def notify_of_waiting(connection: Connection, job_id: int, attempt: int = 0) -> None:
     """A job begins to wait for somebody's approval; of a run it is told where nothing else of it waits.
 
     The caller's transaction writes that it waits after this.
     """
     run_id = connection.scalar(select(CopyJob.run_id).where(CopyJob.id == job_id))
     if run_id is None:
-        tell(connection, Occasion.APPROVAL, job_id, attempt)
+        notify(connection, Occasion.APPROVAL, job_id, attempt)
         return
     # Of two that begin to wait at the same moment the second one sees the first.
     connection.execute(select(CopyRun.id).where(CopyRun.id == run_id).with_for_update(key_share=True))
@@ -121,19 +129,19 @@ def tell_waits(connection: Connection, job_id: int, attempt: int = 0) -> None:
         CopyJob.approval == Approval.WAITING,
     )
     if connection.scalar(waits.limit(1)) is None:
-        tell_of_run(connection, Occasion.APPROVAL, run_id, key=f"{job_id}.{attempt}")
+        notify_of_run(connection, Occasion.APPROVAL, run_id, key=f"{job_id}.{attempt}")
 
 
-def tell_of_run(connection: Connection, occasion: Occasion, run_id: int, *, key: str = "") -> None:
+def notify_of_run(connection: Connection, occasion: Occasion, run_id: int, *, key: str = "") -> None:
     """Everybody who is to be told of this occasion of a run will be: once in each of its rounds and for each
     ``key``. In the caller's transaction.
     """
-    _tell_of_run(connection, run_id, literal(occasion.value), key)
+    _notify_of_run(connection, run_id, literal(occasion.value), key)
 
 
-def tell_end_of_run(connection: Connection, run_id: int) -> None:
+def notify_of_end_of_run(connection: Connection, run_id: int) -> None:
     """The same of a run whose last live job has ended, as `result_of` says."""
-    _tell_of_run(connection, run_id, result_of(run_id))
+    _notify_of_run(connection, run_id, result_of(run_id))
 
 
 def result_of(run_id: int) -> ColumnElement[str]:
@@ -148,7 +156,7 @@ def result_of(run_id: int) -> ColumnElement[str]:
     return case(*worst, else_=Occasion.COMPLETED.value)
 
 
-def _tell_of_run(connection: Connection, run_id: int, occasion: ColumnElement[str], key: str = "") -> None:
+def _notify_of_run(connection: Connection, run_id: int, occasion: ColumnElement[str], key: str = "") -> None:
     told = select(
         CopyRun.id,
         CopyRun.round,
@@ -199,6 +207,11 @@ class Owed:
     at: datetime
     age_seconds: float
     detail: NotificationDetail = NO_DETAIL
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+        return f"{self.destination}: {self.key}"
 
 
 class Notifications:
@@ -332,7 +345,7 @@ class Notifications:
 
     @staticmethod
     def _own(connection: Connection, owed: Owed, **values: Any) -> None:
-        claims.write(connection, OutboxMessage, owed, **values)
+        OutboxMessage.write(connection, owed, **values)
 
 
 def _read(occasion: str) -> Occasion:
@@ -386,7 +399,7 @@ def _claim() -> Any:
             and_(OutboxMessage.destination == bindparam("to"), OutboxMessage.occasion.in_(WRITTEN)),
             OutboxMessage.done_at.is_(None),
             has_come(OutboxMessage.next_try_at),
-            claims.is_free(OutboxMessage),
+            OutboxMessage.is_free(),
         )
         .order_by(OutboxMessage.id)
         .limit(1)
@@ -396,7 +409,7 @@ def _claim() -> Any:
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id == due)
-        .values(begun=True, **claims.taken(OutboxMessage, CLAIM))
+        .values(begun=True, **OutboxMessage.taken(CLAIM))
         .returning(
             OutboxMessage,
             extract("epoch", func.now() - OutboxMessage.failing_since).label("failing_seconds"),

@@ -5,17 +5,21 @@ time is in a relay's hands, the ending first. A message whose delivery was begun
 whoever takes it up again looks before it posts.
 
 A job of a run owes no messages of its own: what is announced of it is a message of its run.
+
+What belongs to no job is a notice: a message to a channel, in a table of its own. What goes elsewhere than to
+Slack is in `bot.jobs.notifications`.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
     CTE,
@@ -42,9 +46,11 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.engine import Row
 from sqlalchemy.orm import aliased
 
-from bot.jobs import claims
 from bot.jobs.models import (
     LONGEST,
+    ChannelNotice,
+    ClaimedRow,
+    ClaimLost,
     CopyJob,
     CopyRun,
     JobFollower,
@@ -53,11 +59,15 @@ from bot.jobs.models import (
     User,
     has_come,
 )
+from bot.periodic import still_working
 from migrations import schema_of
 
 #: How long a message is in the hands of one relay. Longer than one call of Slack may take (10 s): the
 #: claim is asked again, and prolonged, before each.
 CLAIM = timedelta(seconds=15)
+
+#: The same of a notice: longer than its calls of Slack may take together.
+NOTICE_CLAIM = timedelta(seconds=60)
 
 #: Seconds after an edit without an answer at which the card is brought to the newest state once more: Slack
 #: may still apply it, after the client gave up waiting, and over a later one.
@@ -70,7 +80,7 @@ CANDIDATES = 20
 LONGEST_PAUSE = LONGEST / 2
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """What a message is about."""
 
     CARD = "card"  # post the card and pin it
@@ -91,17 +101,24 @@ class Kind(StrEnum):
 
 
 #: What this release can deliver. During a rollout the other release may add rows of kinds that are not here.
-KINDS = tuple(Kind)
+KINDS = tuple(MessageKind)
 #: What brings the card to the job's state.
-SHOWING = (Kind.CARD, Kind.UPDATE)
+SHOWING = (MessageKind.CARD, MessageKind.UPDATE)
 #: To those who may approve, while it waits for that.
-REMINDERS = (Kind.REMINDER, Kind.LAST_REMINDER, Kind.SECOND_GROUP)
+REMINDERS = (MessageKind.REMINDER, MessageKind.LAST_REMINDER, MessageKind.SECOND_GROUP)
 #: Messages beside the card, which doesn't move to another place where Slack refuses them.
-ASIDE = (Kind.APPROVED, Kind.FOLLOWER, *REMINDERS)
+ASIDE = (MessageKind.APPROVED, MessageKind.FOLLOWER, *REMINDERS)
 #: What may have posted a card, or a reply.
-POSTING = (Kind.CARD, Kind.UPDATE, Kind.QUESTION, Kind.ENDING, Kind.APPROVED, *REMINDERS)
+POSTING = (
+    MessageKind.CARD,
+    MessageKind.UPDATE,
+    MessageKind.QUESTION,
+    MessageKind.ENDING,
+    MessageKind.APPROVED,
+    *REMINDERS,
+)
 #: What may be put off for longer than `bot.jobs.models.LONGEST`.
-PUT_OFF = (Kind.PIN, Kind.LEFT)
+PUT_OFF = (MessageKind.PIN, MessageKind.LEFT)
 
 #: A job's attempt has one message of each kind.
 ONE_EACH = [OutboxMessage.job_id, OutboxMessage.kind, OutboxMessage.attempt]
@@ -111,7 +128,7 @@ OF_RUN = OutboxMessage.run_id.is_not(None)
 RUN_PREFIX = "run:"
 #: What an announcement of a job is to its run, where it isn't the same: the run's own card and ending come
 #: with its begin and its end (`begun`, `ended`).
-TO_ITS_RUN = {Kind.CARD: Kind.UPDATE, Kind.ENDING: Kind.UPDATE}
+TO_ITS_RUN = {MessageKind.CARD: MessageKind.UPDATE, MessageKind.ENDING: MessageKind.UPDATE}
 
 #: What a delivery leaves behind.
 _SETTLED: dict[str, Any] = {"begun": False, "claimed_until": None, "failures": 0, "failing_since": None}
@@ -138,7 +155,7 @@ class Due:
     id: int
     job_id: int | None
     attempt: int
-    kind: Kind
+    kind: MessageKind
     tries: int
     version: int
     look_first: bool
@@ -152,12 +169,13 @@ class Due:
     run_id: int | None = None
 
     @property
-    def about(self) -> str:
-        """For the log: ``job 17``, ``run 3``."""
-        return f"run {self.run_id}" if self.job_id is None else f"job {self.job_id}"
+    def named(self) -> str:
+        """For the log: ``job 17: ending``, ``run 3: card``."""
+        about = f"run {self.run_id}" if self.job_id is None else f"job {self.job_id}"
+        return f"{about}: {self.kind}"
 
 
-def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> None:
+def announce(connection: Connection, kind: MessageKind, *jobs: ColumnElement[bool]) -> None:
     """Adds a message for each job that fits these conditions and has a channel, in the caller's transaction;
     for those of a run, one for the run.
 
@@ -167,7 +185,7 @@ def announce(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> 
     connection.execute(announcement(kind, *jobs))
 
 
-def announcement(kind: Kind, *jobs: ColumnElement[bool]) -> Insert:
+def announcement(kind: MessageKind, *jobs: ColumnElement[bool]) -> Insert:
     """The same as a statement, for who sends it time and again."""
     of_runs = _of_runs(TO_ITS_RUN.get(kind, kind), CopyRun.id.in_(select(CopyJob.run_id).where(*jobs)))
     statement = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
@@ -175,7 +193,7 @@ def announcement(kind: Kind, *jobs: ColumnElement[bool]) -> Insert:
     return statement.add_cte(_again_for_runs(of_runs).cte("of_runs"))
 
 
-def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
+def announced(moved: CTE, kind: MessageKind, *, to_run: bool) -> list[CTE]:
     """The same as parts of the statement whose ``moved`` has the rows of these jobs; ``to_run``: where they
     belong to a run, on its card.
     """
@@ -189,7 +207,7 @@ def announced(moved: CTE, kind: Kind, *, to_run: bool) -> list[CTE]:
     return parts
 
 
-def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]) -> list[int]:
+def announce_once(connection: Connection, kind: MessageKind, *jobs: ColumnElement[bool]) -> list[int]:
     """The same, for what a job's attempt, or a run's round, is told at most once.
 
     Gives the ids of the jobs that will be told, or whose runs will be.
@@ -197,7 +215,7 @@ def announce_once(connection: Connection, kind: Kind, *jobs: ColumnElement[bool]
     return list(connection.scalars(announcement_once(kind, *jobs)))
 
 
-def announcement_once(kind: Kind, *jobs: ColumnElement[bool]) -> CompoundSelect[int]:
+def announcement_once(kind: MessageKind, *jobs: ColumnElement[bool]) -> CompoundSelect[int]:
     """The same as a statement that gives these ids, for who sends it time and again."""
     of_jobs = insert(OutboxMessage).from_select(["job_id", "attempt", "kind"], _of_jobs(kind, *jobs))
     told = of_jobs.on_conflict_do_nothing().returning(OutboxMessage.job_id).cte("told")
@@ -208,17 +226,17 @@ def announcement_once(kind: Kind, *jobs: ColumnElement[bool]) -> CompoundSelect[
     return union_all(select(told.c.job_id), parts)
 
 
-def announce_run(connection: Connection, kind: Kind, run_id: int) -> None:
+def announce_run(connection: Connection, kind: MessageKind, run_id: int) -> None:
     """The same for a run that has a channel, whatever its jobs are."""
     connection.execute(_again_for_runs(_of_runs(kind, CopyRun.id == run_id)))
 
 
-def _of_jobs(kind: Kind, *jobs: ColumnElement[bool]) -> Select[int, int, str]:
+def _of_jobs(kind: MessageKind, *jobs: ColumnElement[bool]) -> Select[int, int, str]:
     chosen = select(CopyJob.id, CopyJob.attempt, literal(kind.value))
     return chosen.where(*jobs, CopyJob.channel_id.is_not(None)).order_by(CopyJob.id)
 
 
-def _of_runs(kind: Kind, which: ColumnElement[bool]) -> Select[int, int, str]:
+def _of_runs(kind: MessageKind, which: ColumnElement[bool]) -> Select[int, int, str]:
     chosen = select(CopyRun.id, CopyRun.round, literal(f"{RUN_PREFIX}{kind}"))
     return chosen.where(which, CopyRun.channel_id.is_not(None)).order_by(CopyRun.id)
 
@@ -235,7 +253,7 @@ def _due_anew() -> dict[str, Any]:
     return _anew(next_try_at=func.now(), failures=0, failing_since=None)
 
 
-def told_followers(moved: CTE) -> list[CTE]:
+def notified_followers(moved: CTE) -> list[CTE]:
     """Parts of the statement whose ``moved`` has the row of a job that ends: whoever wanted to be told of it
     will be, once; nobody follows it any more.
     """
@@ -249,7 +267,7 @@ def told_followers(moved: CTE) -> list[CTE]:
         select(
             moved.c.id,
             moved.c.attempt,
-            func.concat(f"{Kind.FOLLOWER}:", User.slack_user_id),
+            func.concat(f"{MessageKind.FOLLOWER}:", User.slack_user_id),
             User.slack_user_id,
             func.jsonb_build_object("locale", User.locale),
         )
@@ -259,17 +277,17 @@ def told_followers(moved: CTE) -> list[CTE]:
     )
     names = ["job_id", "attempt", "kind", "destination", "detail"]
     told = insert(OutboxMessage).from_select(names, found.order_by(User.id))
-    return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("told_followers")]
+    return [gone, told.on_conflict_do_nothing().returning(OutboxMessage.id).cte("notified_followers")]
 
 
-def tell_followers_of_run(connection: Connection, run_id: int) -> None:
+def notify_followers_of_run(connection: Connection, run_id: int) -> None:
     """The same of a run that ends, in the transaction that locks its row."""
     gone = delete(RunFollower).where(RunFollower.run_id == run_id).returning(RunFollower.user_id).cte("gone")
     found = (
         select(
             CopyRun.id,
             CopyRun.round,
-            func.concat(f"{RUN_PREFIX}{Kind.FOLLOWER}:", User.slack_user_id),
+            func.concat(f"{RUN_PREFIX}{MessageKind.FOLLOWER}:", User.slack_user_id),
             User.slack_user_id,
             func.jsonb_build_object("locale", User.locale),
         )
@@ -294,7 +312,7 @@ def leave(
     connection.execute(statement.on_conflict_do_nothing())
 
 
-def line_of(kind: Kind, attempt: int, *, job_id: int | None, run_id: int | None) -> dict[str, Any]:
+def line_of(kind: MessageKind, attempt: int, *, job_id: int | None, run_id: int | None) -> dict[str, Any]:
     """What names the message of this kind about a job's attempt, or about a run's round."""
     if run_id is None:
         return {"job_id": job_id, "attempt": attempt, "kind": kind.value}
@@ -318,11 +336,35 @@ def _anew(**values: Any) -> dict[str, Any]:
     }
 
 
-class Outbox:
-    """The relays' view of the table."""
+class _Owed:
+    """A table of messages of which one relay at a time has each in hand, for as long as its claim lasts."""
+
+    _table: type[OutboxMessage] | type[ChannelNotice]
+    _claim: timedelta
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def hold(self, due: ClaimedRow) -> None:
+        """Asks whether the message is still in this relay's hands, and keeps it for the next call.
+
+        Raises:
+            ClaimLost: it was away for too long, and another one has taken it.
+        """
+        self._settle(due, **self._table.held(self._claim))
+
+    def _settle(self, due: ClaimedRow, **values: Any) -> None:
+        with self._engine.begin() as connection:
+            self._own(connection, due, **values)
+
+    def _own(self, connection: Connection, due: ClaimedRow, **values: Any) -> None:
+        self._table.write(connection, due, **values)
+
+
+class Outbox(_Owed):
+    """The relays' view of the messages about jobs and runs."""
+
+    _table, _claim = OutboxMessage, CLAIM
 
     def take(self) -> Due | None:
         """Claims the most pressing message that is due, of a job of which nobody has one in hand.
@@ -339,15 +381,6 @@ class Outbox:
                 if row := connection.execute(_claim(), {"taken": id_}).one_or_none():
                     return _due_of(row)
         return None
-
-    def hold(self, due: Due) -> None:
-        """Asks whether the message is still in this relay's hands, and keeps it for the next call.
-
-        Raises:
-            ClaimLost: it was away for too long, and another one has taken it.
-        """
-        with self._engine.begin() as connection:
-            self._own(connection, due, **claims.held(CLAIM))
 
     def done(self, due: Due, *, shown: bool = False, note: str | None = None) -> None:
         """Delivered, or never deliverable (then ``note`` says why). With ``shown`` the card says what else
@@ -419,7 +452,7 @@ class Outbox:
                 **_SETTLED | {"begun": ~over},
             )
 
-    def add(self, due: Due, kind: Kind, *, seconds: float) -> None:
+    def add(self, due: Due, kind: MessageKind, *, seconds: float) -> None:
         """What this delivery leaves undone is owed by itself, due in so many seconds."""
         self._owe(due, kind, min(timedelta(seconds=seconds), LONGEST_PAUSE), failures=0, failing_since=None)
 
@@ -428,28 +461,24 @@ class Outbox:
         same = (
             OutboxMessage.job_id == due.job_id if due.run_id is None else OutboxMessage.run_id == due.run_id
         )
-        cards = select(OutboxMessage.message_ts).where(same, about_what() == Kind.LEFT)
+        cards = select(OutboxMessage.message_ts).where(same, about_what() == MessageKind.LEFT)
         with self._engine.connect() as connection:
             return frozenset(connection.scalars(cards))
 
-    def unsure(self, due: Due, kind: Kind, *, first: float = REFRESHES[0]) -> None:
+    def unsure(self, due: Due, kind: MessageKind, *, first: float = REFRESHES[0]) -> None:
         """A call got no answer: Slack may still get to it, after a later one.
 
         This kind of message makes up for it, in ``first`` seconds and then as `REFRESHES` says.
         """
         self._owe(due, kind, timedelta(seconds=first), begun=True)
 
-    def _owe(self, due: Due, kind: Kind, pause: timedelta, **values: Any) -> None:
+    def _owe(self, due: Due, kind: MessageKind, pause: timedelta, **values: Any) -> None:
         values["next_try_at"] = func.now() + pause
         line = line_of(kind, due.attempt, job_id=due.job_id, run_id=due.run_id)
         owed = insert(OutboxMessage).values(**line, **values)
         one = one_each(of_run=due.run_id is not None)
         with self._engine.begin() as connection:
             connection.execute(owed.on_conflict_do_update(**one, set_=_anew(**values)))
-
-    @staticmethod
-    def _own(connection: Connection, due: Due, **values: Any) -> None:
-        claims.write(connection, OutboxMessage, due, **values)
 
     @staticmethod
     def _show(connection: Connection, messages: Sequence[tuple[int, int]]) -> None:
@@ -460,6 +489,38 @@ class Outbox:
             connection.execute(
                 update(OutboxMessage).where(or_(*same)).values(done_at=func.now(), begun=False)
             )
+
+
+# What each relay does with what it is owed.
+
+
+class Named(ClaimedRow, Protocol):
+    """Something that a relay has taken in hand."""
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+
+
+InHand = TypeVar("InHand", bound=Named)
+
+
+def deliver_each(
+    take: Callable[[], InHand | None], deliver: Callable[[InHand], None], log: logging.Logger
+) -> int:
+    """Delivers what ``take`` gives until that is nothing; returns how many were taken in hand.
+
+    One that another process has taken in the meantime is left to it.
+    """
+    taken = 0
+    while (owed := take()) is not None:
+        taken += 1
+        try:
+            deliver(owed)
+        except ClaimLost:
+            log.warning("%s is in another process's hands by now", owed.named)
+        still_working()
+    return taken
 
 
 # Which message is taken next.
@@ -477,8 +538,8 @@ def _may_be_taken() -> ColumnElement[bool]:
     in_hand = exists().where(_OF_THE_SAME, other.in_(KINDS), _OTHER.claimed_until > func.now(), known)
     # The card itself is on its way: it will say what an update has to say.
     comes = and_(
-        kind == Kind.UPDATE,
-        exists().where(_OF_THE_SAME, other == Kind.CARD, _OTHER.done_at.is_(None)),
+        kind == MessageKind.UPDATE,
+        exists().where(_OF_THE_SAME, other == MessageKind.CARD, _OTHER.done_at.is_(None)),
     )
     return and_(
         OutboxMessage.done_at.is_(None),
@@ -487,7 +548,7 @@ def _may_be_taken() -> ColumnElement[bool]:
             OutboxMessage.next_try_at <= func.now(),
             and_(kind.not_in(PUT_OFF), has_come(OutboxMessage.next_try_at)),
         ),
-        claims.is_free(OutboxMessage),
+        OutboxMessage.is_free(),
         ~in_hand,
         ~comes,
     )
@@ -497,7 +558,9 @@ def _may_be_taken() -> ColumnElement[bool]:
 def _due() -> Select[int, int | None, int | None]:
     """Of what is due, the ending before the refresh of a card."""
     kind = about_what()
-    rank = case((kind == Kind.ENDING, 0), (kind.in_([Kind.QUESTION, Kind.CARD]), 1), else_=2)
+    rank = case(
+        (kind == MessageKind.ENDING, 0), (kind.in_([MessageKind.QUESTION, MessageKind.CARD]), 1), else_=2
+    )
     chosen = select(OutboxMessage.id, OutboxMessage.job_id, OutboxMessage.run_id).where(_may_be_taken())
     return chosen.order_by(rank, OutboxMessage.id).limit(CANDIDATES)
 
@@ -528,7 +591,7 @@ def _claim() -> Any:
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id == chosen.c.id)
-        .values(begun=True, **claims.taken(OutboxMessage, CLAIM))
+        .values(begun=True, **OutboxMessage.taken(CLAIM))
         .returning(
             OutboxMessage.id,
             OutboxMessage.job_id,
@@ -560,7 +623,7 @@ def _due_of(row: Row[Any]) -> Due:
         job_id=row.job_id,
         run_id=row.run_id,
         attempt=row.attempt,
-        kind=Kind(row.kind.removeprefix(RUN_PREFIX).partition(":")[0]),
+        kind=MessageKind(row.kind.removeprefix(RUN_PREFIX).partition(":")[0]),
         tries=row.tries,
         version=row.version,
         look_first=row.look_first,
@@ -571,4 +634,126 @@ def _due_of(row: Row[Any]) -> Due:
         message_ts=row.message_ts,
         recipient=row.destination,
         locale=(row.detail or {}).get("locale"),
+    )
+
+
+# ----------------------------------------------------------------------------
+# Notices: each is about one thing that is no job, and is owed to its channel once. Whoever takes up one whose
+# post got no answer looks for it before it posts.
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about; its subject is the row of that thing."""
+
+    FIRING = "firing"  # what became of a due time of a schedule
+    FREEZE_OVER = "freeze_over"  # a freeze has ended by itself
+    DRIFT = "drift"  # a round of the watch has found that prod has moved on
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One that this relay has claimed. ``tries`` is its fencing token; ``user_id`` gets it in the place
+    of a channel that takes nothing.
+    """
+
+    id: int
+    kind: str
+    subject_id: int
+    channel_id: str
+    user_id: str | None
+    tries: int
+    look_first: bool
+    created_at: datetime
+    seconds: float
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+        return f"notice {self.id}"
+
+
+def owe_notice(
+    connection: Connection, kind: NoticeKind, subject_id: int, channel_id: str, user_id: str | None = None
+) -> None:
+    """Adds the notice in the caller's transaction, once for each subject."""
+    statement = insert(ChannelNotice).values(
+        kind=kind, subject_id=subject_id, channel_id=channel_id, user_id=user_id
+    )
+    connection.execute(statement.on_conflict_do_nothing())
+
+
+class Notices(_Owed):
+    """The relays' view of the notices."""
+
+    _table, _claim = ChannelNotice, NOTICE_CLAIM
+
+    def take(self) -> Notice | None:
+        """Claims one that is due; of a kind that this release knows."""
+        with self._engine.begin() as connection:
+            row = connection.execute(_claim_notice()).one_or_none()
+        if row is None:
+            return None
+        return Notice(
+            row.id,
+            row.kind,
+            row.subject_id,
+            row.channel_id,
+            row.user_id,
+            row.tries,
+            row.look_first,
+            row.created_at,
+            float(row.seconds),
+        )
+
+    def done(self, notice: Notice, note: str | None = None) -> None:
+        """Delivered, or given up (then ``note`` says why)."""
+        self._settle(notice, done_at=func.now(), claimed_until=None, last_error=note)
+
+    def later(self, notice: Notice, seconds: float, error: str, *, unsure: bool) -> None:
+        """Tried again in so many seconds. ``unsure``: nobody knows whether the post arrived."""
+        self._settle(
+            notice,
+            next_try_at=func.now() + timedelta(seconds=seconds),
+            claimed_until=None,
+            begun=unsure or notice.look_first,
+            last_error=error,
+        )
+
+    def elsewhere(self, notice: Notice, channel_id: str, error: str) -> None:
+        """The channel takes it no more: it is owed to this one, at once."""
+        self._settle(
+            notice,
+            channel_id=channel_id,
+            user_id=None,
+            next_try_at=func.now(),
+            claimed_until=None,
+            begun=False,
+            last_error=error,
+        )
+
+
+@cache
+def _claim_notice() -> Any:
+    due = (
+        select(ChannelNotice.id, ChannelNotice.begun)
+        .where(
+            ChannelNotice.done_at.is_(None),
+            ChannelNotice.kind.in_([*NoticeKind]),
+            has_come(ChannelNotice.next_try_at),
+            ChannelNotice.is_free(),
+        )
+        .order_by(ChannelNotice.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .cte("due")
+    )
+    return (
+        update(ChannelNotice)
+        .where(ChannelNotice.id == due.c.id)
+        .values(begun=True, **ChannelNotice.taken(NOTICE_CLAIM))
+        .returning(
+            ChannelNotice,
+            due.c.begun.label("look_first"),
+            func.extract("epoch", func.now() - ChannelNotice.created_at).label("seconds"),
+        )
     )

@@ -37,8 +37,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.engine import Row
 
 from bot.jobs.events import Event, EventKind, event_of
-from bot.jobs.models import CopyEvent, CopyJob, CopyRun, Installation, ReceiptRow, User
-from bot.jobs.status import LIVE, Status
+from bot.jobs.models import LIVE, CopyEvent, CopyJob, CopyRun, Installation, ReceiptRow, Status, User
 from copier.batch import Rows
 
 Content = dict[str, Any]
@@ -287,7 +286,7 @@ def _milliseconds(began: datetime | None, ended: datetime | None) -> int | None:
 # Which ones
 
 
-class WrongPeriod(ValueError):
+class WrongDateRange(ValueError):
     """It is no year, month or day, nor two of them."""
 
 
@@ -295,7 +294,7 @@ _DAY = re.compile(r"(\d{4})(?:-(\d{1,2}))?(?:-(\d{1,2}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class DateRange:
     """From ``begin``, and before ``end``, in UTC."""
 
     begin: datetime
@@ -306,12 +305,12 @@ class Period:
         """A year, a month or a day (``2026``, ``2026-11``, ``2026-11-05``), or two with ``..`` between.
 
         Raises:
-            WrongPeriod: it is none of these.
+            WrongDateRange: it is none of these.
         """
         first, _, last = text.strip().partition("..")
         begin, end = _days(first)[0], _days(last or first)[1]
         if end <= begin:
-            raise WrongPeriod(f"{text} ends before it begins")
+            raise WrongDateRange(f"{text} ends before it begins")
         return cls(begin, end)
 
     @classmethod
@@ -323,7 +322,7 @@ def _days(text: str) -> tuple[datetime, datetime]:
     """The first moment of a year, month or day, and of the next one."""
     found = _DAY.fullmatch(text.strip()) if text.isascii() else None
     if found is None:
-        raise WrongPeriod(f"{text!r} is no year, month or day, such as 2026, 2026-11 or 2026-11-05")
+        raise WrongDateRange(f"{text!r} is no year, month or day, such as 2026, 2026-11 or 2026-11-05")
     year, month, day = (int(each) if each else None for each in found.groups())
     try:
         begin = datetime(year or 0, month or 1, day or 1, tzinfo=UTC)
@@ -332,14 +331,14 @@ def _days(text: str) -> tuple[datetime, datetime]:
         years, months = divmod((month or 12), 12)
         return begin, datetime(begin.year + years, months + 1, 1, tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise WrongPeriod(f"there is no {text}") from None
+        raise WrongDateRange(f"there is no {text}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which receipts a list has; a field that is None leaves none out."""
 
-    period: Period | None = None
+    period: DateRange | None = None
     job_id: int | None = None
     liquidation_id: int | None = None
 

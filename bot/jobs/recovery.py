@@ -38,6 +38,9 @@ from bot.jobs.models import (
     LONGEST,
     CopyEvent,
     CopyJob,
+    Status,
+    StopReason,
+    StopRequest,
     has_come,
     is_frozen,
     may_begin,
@@ -45,9 +48,8 @@ from bot.jobs.models import (
     waits_for_approval,
     waits_for_somebody,
 )
-from bot.jobs.outbox import Kind, announce, announcement_once
-from bot.jobs.status import Status, Step, StopReason, StopRequest
-from bot.jobs.transition import add_event, end_runs, expire, stop_job, transition, waiting_for_yes
+from bot.jobs.outbox import MessageKind, announce, announcement_once
+from bot.jobs.status import Step, add_event, end_runs, expire, stop_job, transition, waiting_for_yes
 from bot.jobs.workers import UnbrokenBeats, is_lost
 
 #: So long before the end of the time for an approval it is reminded of once more.
@@ -115,7 +117,7 @@ class Sweep:
                 job.id,
                 Step.GIVE_UP,
                 event=Failed(failure),
-                notify=Kind.ENDING,
+                notify=MessageKind.ENDING,
                 error=failure.as_json(),
                 error_message=failure.sentence,
             )
@@ -142,7 +144,7 @@ class Sweep:
                     job.id,
                     Step.TAKE_BACK,
                     event=event,
-                    notify=Kind.UPDATE,
+                    notify=MessageKind.UPDATE,
                     enqueued_at=None,
                     **values,
                 )
@@ -165,7 +167,7 @@ class Sweep:
         attempt = connection.execute(select(CopyJob.attempt).where(CopyJob.id == job_id)).scalar_one()
         approvers = tuple(dict.fromkeys([*map(str, known), group]))
         add_event(connection, job_id, attempt, SecondGroupAsked(group, approvers))
-        announce(connection, Kind.UPDATE, CopyJob.id == job_id)
+        announce(connection, MessageKind.UPDATE, CopyJob.id == job_id)
 
     @staticmethod
     def _put_off(connection: Connection) -> None:
@@ -222,13 +224,13 @@ def _half_of_approval_time() -> ColumnElement[datetime]:
 def _reminder() -> CompoundSelect[int]:
     half, last = _half_of_approval_time(), CopyJob.approval_until - LAST_REMINDER
     early = or_(func.now() < last, last <= half)
-    return announcement_once(Kind.REMINDER, waits_for_approval(), half <= func.now(), early)
+    return announcement_once(MessageKind.REMINDER, waits_for_approval(), half <= func.now(), early)
 
 
 @cache
 def _last_reminder() -> CompoundSelect[int]:
     half, last = _half_of_approval_time(), CopyJob.approval_until - LAST_REMINDER
-    return announcement_once(Kind.LAST_REMINDER, waits_for_approval(), half < last, last <= func.now())
+    return announcement_once(MessageKind.LAST_REMINDER, waits_for_approval(), half < last, last <= func.now())
 
 
 @cache
@@ -236,7 +238,7 @@ def _second_group_is_due() -> CompoundSelect[int]:
     """Of the copy whose name is the parameter ``of_copy``."""
     of_copy = CopyJob.copy_name == bindparam("of_copy", type_=Text)
     due = and_(waits_for_approval(), of_copy, CopyJob.second_group_at <= func.now())
-    return announcement_once(Kind.SECOND_GROUP, due)
+    return announcement_once(MessageKind.SECOND_GROUP, due)
 
 
 @cache

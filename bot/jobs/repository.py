@@ -22,8 +22,6 @@ from sqlalchemy import (
     Engine,
     ScalarSelect,
     Select,
-    and_,
-    case,
     func,
     literal,
     literal_column,
@@ -56,7 +54,9 @@ from bot.jobs.failure import Failure
 from bot.jobs.freshness import watched
 from bot.jobs.models import (
     IS_LIVE,
+    LIVE,
     ONE_LIVE_JOB,
+    Approval,
     CopyChunk,
     CopyEvent,
     CopyFreeze,
@@ -64,21 +64,23 @@ from bot.jobs.models import (
     CopyRun,
     FreezeWindow,
     LastProof,
+    Phase,
+    RunKind,
     ScheduleFiring,
+    Status,
+    StopReason,
     User,
     WatchRound,
     Worker,
     frozen_by_hand,
-    may_begin,
-    waits_for_somebody,
     window_is_open,
 )
-from bot.jobs.notifications import tell, tell_of_run
-from bot.jobs.outbox import Kind, announce, announce_run
+from bot.jobs.notifications import notify, notify_of_run
+from bot.jobs.outbox import MessageKind, announce, announce_run
+from bot.jobs.queue_position import jobs_ahead
 from bot.jobs.receipts import newest_hash
 from bot.jobs.recovery import PUT_OFF
-from bot.jobs.status import LIVE, Approval, Phase, RunKind, Status, StopReason
-from bot.jobs.transition import add_event, second_person
+from bot.jobs.status import add_event, second_person
 from bot.jobs.view import (
     NOTHING_SHOWN,
     SILENT,
@@ -409,8 +411,8 @@ class JobRepository:
         ).scalar_one()
         _requested(connection, job_id, request, user_id)
         if request.approvers is not None:
-            tell(connection, Occasion.APPROVAL, job_id)
-        announce(connection, Kind.CARD, CopyJob.id == job_id)
+            notify(connection, Occasion.APPROVAL, job_id)
+        announce(connection, MessageKind.CARD, CopyJob.id == job_id)
         sys.audit("traspaso.requested", job_id)
         return job_id
 
@@ -463,10 +465,10 @@ class JobRepository:
         if request.kind is RunKind.SET:
             its_row = update(CopyRun).where(CopyRun.id == run_id)
             connection.execute(its_row.values(liquidations=liquidations))
-        announce_run(connection, Kind.CARD, run_id)
+        announce_run(connection, MessageKind.CARD, run_id)
         waits = CopyJob.run_id == run_id, CopyJob.approval == Approval.WAITING
         if connection.scalar(select(CopyJob.id).where(*waits).limit(1)) is not None:
-            tell_of_run(connection, Occasion.APPROVAL, run_id)
+            notify_of_run(connection, Occasion.APPROVAL, run_id)
         for job_id in new:
             sys.audit("traspaso.requested", job_id)
         return CreatedRun(run_id, True, tuple(new), tuple(taken))
@@ -726,56 +728,14 @@ def _person(user: User) -> Person:
     return Person(user.slack_user_id, user.slack_team_id, clean_name(user.name))
 
 
-def _counts(job: type[CopyJob]) -> ColumnElement[bool]:
-    """A condition: a job that is queued comes after this one, where that is older."""
-    return and_(_is_going(job), ~waits_for_somebody(job), may_begin(job), _leads(job))
-
-
-def _is_going(job: type[CopyJob]) -> ColumnElement[bool]:
-    return job.status.in_([Status.PENDING, Status.RUNNING])
-
-
-def _leads(job: type[CopyJob]) -> ColumnElement[bool]:
-    """A condition: it is the first of the jobs of its set, which are made together; or it belongs to none."""
-    other = aliased(CopyJob)
-    before = select(other.id).where(_of_one_set(other, job), other.id < job.id, _is_going(other))
-    return ~before.correlate(job).exists()
-
-
-def _of_one_set(one: type[CopyJob], other: type[CopyJob]) -> ColumnElement[bool]:
-    """A condition: both are jobs of one liquidation in one run."""
-    return and_(one.run_id == other.run_id, one.liquidation_id == other.liquidation_id)
-
-
-def _ahead_of_one() -> ColumnElement[int]:
-    """How many copies come before this one, where a set is one; zero for one that isn't queued. For a few
-    jobs.
-    """
-    earlier = aliased(CopyJob)
-    others = func.coalesce(~_of_one_set(earlier, CopyJob), True)
-    return (
-        select(func.count())
-        .where(_counts(earlier), earlier.id < CopyJob.id, others, CopyJob.status == Status.PENDING)
-        .correlate(CopyJob)
-        .scalar_subquery()
-    )
-
-
-def _ahead_of_all() -> ColumnElement[int]:
-    """The same where all live jobs are read, and each of them once."""
-    before = func.count().filter(_counts(CopyJob)).over(order_by=CopyJob.id, rows=(None, -1))
-    of_its_own = case((_leads(CopyJob), 0), else_=1)
-    return case((CopyJob.status == Status.PENDING, func.greatest(before - of_its_own, 0)), else_=0)
-
-
 @cache  # putting it together takes longer than the database does
 def view_query(*, all_live: bool = False) -> Select[Any]:
     """The columns of a `JobView`; the caller adds WHERE, ORDER BY and LIMIT over `CopyJob`.
 
     ``all_live`` where all live jobs are read.
     """
-    ahead = (_ahead_of_all() if all_live else _ahead_of_one()).label("ahead")
-    told = [said.label(name) for name, said in _told_by_events().items()]
+    ahead = jobs_ahead(all_live=all_live).label("ahead")
+    told = [said.label(name) for name, said in _columns_of_events().items()]
     now = func.now().label("now")
     window = _window().label("window")
     seen = func.coalesce(Worker.ended_at, Worker.beat_at).label("seen")
@@ -793,7 +753,7 @@ def view_query(*, all_live: bool = False) -> Select[Any]:
     )
 
 
-def _told_by_events() -> dict[str, ColumnElement[Any]]:
+def _columns_of_events() -> dict[str, ColumnElement[Any]]:
     """What a `JobView` has of the job's events: those that are there, and those that were pruned before."""
     kept = CopyJob.kept
     rejection = _detail(CopyJob.approval == Approval.REJECTED, CopyEvent.kind == Rejected.kind)
@@ -810,7 +770,7 @@ def _told_by_events() -> dict[str, ColumnElement[Any]]:
 
 def kept_of_events() -> ColumnElement[Any]:
     """What the job's row has to keep of its events before they are deleted."""
-    parts = [part for name, said in _told_by_events().items() for part in (literal(name), said)]
+    parts = [part for name, said in _columns_of_events().items() for part in (literal(name), said)]
     return func.jsonb_strip_nulls(func.jsonb_build_object(*parts))
 
 

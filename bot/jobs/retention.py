@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, delete, 
 
 from bot.jobs import totals
 from bot.jobs.models import (
+    LIVE,
     ChannelNotice,
     CopyChunk,
     CopyEvent,
@@ -27,7 +28,6 @@ from bot.jobs.models import (
     ScheduleFiring,
 )
 from bot.jobs.repository import kept_of_events
-from bot.jobs.status import LIVE
 from bot.jobs.workers import delete_workers, old_workers
 
 #: All processes of an installation together begin to prune once in so long.

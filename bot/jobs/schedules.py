@@ -17,11 +17,10 @@ from sqlalchemy import Connection, Engine, bindparam, case, func, literal, selec
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
-from bot.jobs import claims, notifications
-from bot.jobs.freezes import GONE, SAID, NextWindow, windows_of
-from bot.jobs.models import Schedule, ScheduleFiring, has_come
-from bot.jobs.notices import NoticeKind, owe
-from bot.jobs.status import FiringState
+from bot.jobs import notifications
+from bot.jobs.freezes import GONE, FileRows, NextWindow, windows_of
+from bot.jobs.models import ClaimLost, FiringState, Schedule, ScheduleFiring, has_come
+from bot.jobs.outbox import NoticeKind, owe_notice
 from bot.jobs.view import NotificationDetail
 
 #: So late a firing isn't missed: processes restart within it at a deploy.
@@ -75,7 +74,7 @@ class Firing:
         return [int(each["job"]) for each in self.results if each["outcome"] == STARTED]
 
     @property
-    def has_to_be_told(self) -> bool:
+    def needs_notice(self) -> bool:
         """There is something that no card says."""
         untold = any(each["outcome"] != STARTED for each in self.results)
         return self.state is not FiringState.DONE or self.more_fit or untold
@@ -86,34 +85,23 @@ def definition(schedule: ScheduleSection) -> str:
     return f"{schedule.cron} {schedule.time_zone}"
 
 
-class Schedules:
-    """The rows of the schedules of one process's file."""
+class Schedules(FileRows):
+    """The rows of the schedules of one process's file. `look` inserts the firings that are due, and those
+    that were missed; it says whether there is one to work on, or something to tell.
+    """
 
     def __init__(self, engine: Engine, schedules: Sequence[ScheduleSection]) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._schedules = {each.name: each for each in schedules}
-        self._said: datetime | None = None
 
     # What is due.
 
-    def look(self, *, now: datetime | None = None) -> bool:
-        """Inserts the firings that are due, and those that were missed; whether there is one to work on, or
-        something to tell.
-
-        ``now`` is consulta's clock, by default. Safe in every process at once.
-        """
-        with self._engine.begin() as connection:
-            moment = now or connection.execute(select(func.clock_timestamp())).scalar_one()
-            says = self._said is None or not timedelta() <= moment - self._said < SAID
-            if says:
-                self._say(connection, moment)
-            handled = self._handled(connection) if self._schedules else []
-            found = [self._fire(connection, each, moment) for each in handled]
-        if says:
-            self._said = moment
+    def _do_due(self, connection: Connection, now: datetime) -> bool:
+        handled = self._handled(connection) if self._schedules else []
+        found = [self._fire(connection, each, now) for each in handled]
         return any(found)
 
-    def _say(self, connection: Connection, now: datetime) -> None:
+    def _declare(self, connection: Connection, now: datetime) -> None:
         """That this process has them; from the first time on they count. What nobody has is retired."""
         for each in sorted(self._schedules.values(), key=lambda each: each.name):
             statement = insert(Schedule).values(
@@ -165,7 +153,7 @@ class Schedules:
         for number, moment in enumerate(kept):
             last = number == len(kept) - 1
             before = len(missed) - 1 if last else 0
-            self._insert(connection, schedule, moment, FiringState.MISSED, before=before, tell=last)
+            self._insert(connection, schedule, moment, FiringState.MISSED, before=before, notify=last)
         if runs:
             self._insert(connection, schedule, newest, FiringState.DUE)
         connection.execute(
@@ -183,7 +171,7 @@ class Schedules:
         state: FiringState,
         *,
         before: int = 0,
-        tell: bool = False,
+        notify: bool = False,
     ) -> None:
         statement = insert(ScheduleFiring).values(
             schedule=schedule.name,
@@ -197,9 +185,9 @@ class Schedules:
             ended_at=None if state is FiringState.DUE else func.now(),
         )
         new = connection.execute(statement.on_conflict_do_nothing().returning(ScheduleFiring.id)).scalar()
-        if new is not None and tell:
-            owe(connection, NoticeKind.FIRING, new, schedule.channel, schedule.as_user)
-            notifications.tell(
+        if new is not None and notify:
+            owe_notice(connection, NoticeKind.FIRING, new, schedule.channel, schedule.as_user)
+            notifications.notify(
                 connection,
                 Occasion.MISSED_SCHEDULE,
                 key=f"{schedule.name}:{due.isoformat()}",
@@ -224,7 +212,7 @@ class Schedules:
 
     def hold(self, firing: Firing) -> None:
         """Raises ClaimLost where another process has it by now; else keeps it for the next step."""
-        self._own(firing, **claims.held(CLAIM))
+        self._own(firing, **ScheduleFiring.held(CLAIM))
 
     def chosen(self, firing: Firing, liquidations: Sequence[int], *, more_fit: bool) -> None:
         """These are copied, whatever the catalogue says when somebody else goes on with it."""
@@ -236,7 +224,7 @@ class Schedules:
         self._own(
             firing,
             results=ScheduleFiring.results.op("||")(line),
-            **claims.held(CLAIM),
+            **ScheduleFiring.held(CLAIM),
         )
 
     def later(self, firing: Firing, seconds: float, reason: str) -> None:
@@ -268,16 +256,16 @@ class Schedules:
                 .returning(ScheduleFiring, func.now().label("now"))
             ).one_or_none()
             if row is None:
-                raise claims.ClaimLost
+                raise ClaimLost
             ended = _firing(row, row.now)
-            if ended.has_to_be_told:
-                owe(connection, NoticeKind.FIRING, ended.id, ended.channel_id, ended.as_user)
+            if ended.needs_notice:
+                owe_notice(connection, NoticeKind.FIRING, ended.id, ended.channel_id, ended.as_user)
         return ended
 
     def _own(self, firing: Firing, **values: Any) -> None:
         is_due = ScheduleFiring.state == FiringState.DUE
         with self._engine.begin() as connection:
-            claims.write(connection, ScheduleFiring, firing, is_due, **values)
+            ScheduleFiring.write(connection, firing, is_due, **values)
 
     # What became of them.
 
@@ -310,7 +298,7 @@ def _claim() -> Any:
             ScheduleFiring.state == FiringState.DUE,
             ScheduleFiring.schedule.in_(bindparam("names", expanding=True)),
             has_come(ScheduleFiring.next_try_at),
-            claims.is_free(ScheduleFiring),
+            ScheduleFiring.is_free(),
         )
         .order_by(ScheduleFiring.due_at, ScheduleFiring.id)
         .limit(1)
@@ -320,7 +308,7 @@ def _claim() -> Any:
     return (
         update(ScheduleFiring)
         .where(ScheduleFiring.id == chosen)
-        .values(claims.taken(ScheduleFiring, CLAIM))
+        .values(ScheduleFiring.taken(CLAIM))
         .returning(ScheduleFiring, func.now().label("now"))
     )
 

@@ -27,8 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.sql.dml import ReturningInsert
 
-from bot.jobs.models import CopyChunk, CopyJob, CopyRun, Total
-from bot.jobs.status import Status, Step
+from bot.jobs.models import CopyChunk, CopyJob, CopyRun, Status, Total
 
 #: The upper bounds of the histogram of chunks, in seconds.
 CHUNK_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -46,8 +45,13 @@ def chunk_label() -> Any:
     return array(CHUNK_LABELS)[func.width_bucket(CopyChunk.seconds, bounds) + 1]
 
 
-def lines(moved: CTE, step: Step, *, ends_attempt: bool, is_retry: bool) -> ReturningInsert[Any]:
-    """Adds what came of the job, whose row as it is after the ``step`` is in ``moved``."""
+def lines(
+    moved: CTE, to: Status, *, ends_attempt: bool, is_retry: bool, is_takeover: bool
+) -> ReturningInsert[Any]:
+    """Adds what came of the job, whose row as it is after the step ``to`` this status is in ``moved``.
+
+    ``is_takeover``: its worker was lost.
+    """
     job = moved.c
     found = []
 
@@ -70,15 +74,15 @@ def lines(moved: CTE, step: Step, *, ends_attempt: bool, is_retry: bool) -> Retu
             .where(*chunks)
             .group_by(job.copy_name)
         )
-    if not step.to.is_live:
-        line("ended", literal(step.to.value), literal(1))
-        line(RUNS, literal(f"{ALONE} {step.to.value}"), case((job.run_id.is_(None), 1), else_=0))
+    if not to.is_live:
+        line("ended", literal(to.value), literal(1))
+        line(RUNS, literal(f"{ALONE} {to.value}"), case((job.run_id.is_(None), 1), else_=0))
     code = func.coalesce(job.error["code"].astext, literal("unknown"))
-    if step.to is Status.FAILED:
+    if to is Status.FAILED:
         line("failures", code, literal(1))
     if is_retry:
         line("retries", code, literal(1))
-    if step in {Step.TAKE_BACK, Step.GIVE_UP}:
+    if is_takeover:
         line("takeovers", literal(""), literal(1))
     every = union_all(*found).subquery()
     names = ["copy_name", "name", "label", "value"]
@@ -100,9 +104,9 @@ def line_of_run(run_id: int, result: ColumnElement[str]) -> Executable:
     return insert(Total).from_select(names, chosen.where(CopyRun.id == run_id))
 
 
-def counts(step: Step, *, ends_attempt: bool) -> bool:
-    """Whether the step leaves a line."""
-    return ends_attempt or not step.to.is_live
+def counts(to: Status, *, ends_attempt: bool) -> bool:
+    """Whether a step to this status leaves a line."""
+    return ends_attempt or not to.is_live
 
 
 def fold(connection: Connection) -> None:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from bot.jobs.failure import Failure
-from bot.jobs.status import Approval, Phase, RunKind, Status, StopReason
+from bot.jobs.models import Approval, Phase, RunKind, Status, StopReason
 
 if TYPE_CHECKING:
     from bot.jobs.freezes import NextWindow

@@ -33,23 +33,24 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bot import time_expressions
 from bot.config import Occasion, WatchSection
-from bot.jobs import claims, notifications
+from bot.jobs import notifications
 from bot.jobs.models import (
     ChannelNotice,
     CopyJob,
     CopyRun,
     Drift,
     LastProof,
+    RunKind,
     Standing,
+    Status,
     WatchRound,
     has_come,
     is_frozen,
     may_begin,
     waits_for_somebody,
 )
-from bot.jobs.notices import NoticeKind, owe
+from bot.jobs.outbox import NoticeKind, owe_notice
 from bot.jobs.schedules import CLAIM, ON_TIME
-from bot.jobs.status import RunKind, Status
 from bot.jobs.view import NotificationDetail
 from copier import Baseline, ExpectedChanges
 
@@ -199,11 +200,11 @@ class Rounds:
         left_over = select(func.count()).select_from(self._left(found).subquery()).scalar_subquery()
         with self._engine.begin() as connection:
             self._own(connection, found, ended_at=func.clock_timestamp(), left_over=left_over)
-            self._tell(connection, found)
+            self._notify(connection, found)
             left = connection.scalar(select(WatchRound.left_over).where(WatchRound.id == found.id))
         return left or 0
 
-    def _tell(self, connection: Connection, found: Round) -> None:
+    def _notify(self, connection: Connection, found: Round) -> None:
         zone = time_expressions.zone(self._section.time_zone)
         today = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
         told = select(ChannelNotice.id).where(
@@ -219,10 +220,10 @@ class Rounds:
         ).all()
         if not new:
             return
-        owe(connection, NoticeKind.DRIFT, found.id, self._section.channel)
+        owe_notice(connection, NoticeKind.DRIFT, found.id, self._section.channel)
         for copy_name in sorted({row.name for row in new}):
             liquidations = sorted({row.liquidation_id for row in new if row.name == copy_name})
-            notifications.tell(
+            notifications.notify(
                 connection,
                 Occasion.DRIFT,
                 key=f"{copy_name}:{found.due_at.isoformat()}",
@@ -262,14 +263,14 @@ class Rounds:
     @staticmethod
     def _own(connection: Connection, found: Round, **values: Any) -> None:
         is_open = WatchRound.ended_at.is_(None)
-        claims.write(connection, WatchRound, found, is_open, **{**claims.held(CLAIM), **values})
+        WatchRound.write(connection, found, is_open, **{**WatchRound.held(CLAIM), **values})
 
 
 @cache
 def _claim() -> Any:
     chosen = (
         select(WatchRound.id)
-        .where(WatchRound.ended_at.is_(None), claims.is_free(WatchRound))
+        .where(WatchRound.ended_at.is_(None), WatchRound.is_free())
         .order_by(WatchRound.due_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -278,7 +279,7 @@ def _claim() -> Any:
     return (
         update(WatchRound)
         .where(WatchRound.id == chosen)
-        .values(claims.taken(WatchRound, CLAIM))
+        .values(WatchRound.taken(CLAIM))
         .returning(WatchRound, func.extract("epoch", func.now() - WatchRound.began_at).label("spent"))
     )
 

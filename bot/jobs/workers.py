@@ -38,14 +38,14 @@ from bot.jobs.models import (
     CopyJob,
     Installation,
     OutboxMessage,
+    Status,
     Worker,
-    asked,
+    execute_batch,
     may_begin,
     waits_for_somebody,
 )
-from bot.jobs.notifications import tell
-from bot.jobs.outbox import SHOWING, Kind, about_what, announce, announcement
-from bot.jobs.status import Status
+from bot.jobs.notifications import notify
+from bot.jobs.outbox import SHOWING, MessageKind, about_what, announce, announcement
 from bot.jobs.view import SILENT, NotificationDetail, NoWorker
 
 #: How often a process says that it lives.
@@ -208,13 +208,15 @@ def _changed() -> ReturningUpdate[bool]:
 @cache
 def _announces_outdated() -> Insert:
     """What was announced between two looks, while it was otherwise, isn't true any more."""
-    return announcement(Kind.UPDATE, ~is_missing(), CopyJob.id.in_(_shown().where(_announced_before())))
+    return announcement(
+        MessageKind.UPDATE, ~is_missing(), CopyJob.id.in_(_shown().where(_announced_before()))
+    )
 
 
 @cache
 def _announces_unaware() -> Insert:
     """Cards that were announced before the last worker was missed don't say that nobody works."""
-    return announcement(Kind.UPDATE, is_missing(), CopyJob.id.in_(_shown().where(~_announced_since())))
+    return announcement(MessageKind.UPDATE, is_missing(), CopyJob.id.in_(_shown().where(~_announced_since())))
 
 
 class Workers:
@@ -227,7 +229,7 @@ class Workers:
         """A new process lives: its number, and when."""
         statement = insert(Worker).values(host=host, process=process, version=version, takes_jobs=takes_jobs)
         with self._engine.begin() as connection:
-            [[row]] = asked(connection, statement.returning(Worker.id, Worker.beat_at), commit=True)
+            [[row]] = execute_batch(connection, statement.returning(Worker.id, Worker.beat_at), commit=True)
         return row.id, row.beat_at
 
     def beat(self, worker_id: int) -> datetime | None:
@@ -241,14 +243,14 @@ class Workers:
         # What a crash of the server loses of it is said again in two seconds.
         unsafe = text("SET LOCAL synchronous_commit = off")
         with self._engine.begin() as connection:
-            _, found = asked(connection, unsafe, statement, commit=True)
+            _, found = execute_batch(connection, unsafe, statement, commit=True)
         return found[0].beat_at if found else None
 
     def end(self, worker_id: int) -> None:
         """It stops in order."""
         statement = update(Worker).where(Worker.id == worker_id, Worker.ended_at.is_(None))
         with self._engine.begin() as connection:
-            asked(connection, statement.values(ended_at=_NOW), commit=True)
+            execute_batch(connection, statement.values(ended_at=_NOW), commit=True)
 
     def alive(self) -> list[Alive]:
         """Whoever says that it lives, oldest first."""
@@ -274,8 +276,8 @@ class Workers:
         with self._engine.begin() as connection:
             missing = connection.execute(_changed(), {"may_be_missing": may_be_missing}).scalar_one_or_none()
             if missing is not None:
-                announce(connection, Kind.UPDATE, CopyJob.id.in_(_shown()))
-                self._tell(connection, missing=missing)
+                announce(connection, MessageKind.UPDATE, CopyJob.id.in_(_shown()))
+                self._notify(connection, missing=missing)
             else:
                 connection.execute(_announces_outdated())
                 if may_be_missing:
@@ -283,12 +285,12 @@ class Workers:
         return missing
 
     @staticmethod
-    def _tell(connection: Connection, *, missing: bool) -> None:
+    def _notify(connection: Connection, *, missing: bool) -> None:
         """Elsewhere too, once for each change."""
         since, now = connection.execute(select(last_seen(), func.now())).one()
         occasion = Occasion.NO_WORKER if missing else Occasion.WORKER_BACK
         detail = NotificationDetail(since=since if missing else None)
-        tell(connection, occasion, key=now.isoformat(), detail=detail)
+        notify(connection, occasion, key=now.isoformat(), detail=detail)
 
     def missing(self, operators: tuple[str, ...] = ()) -> NoWorker | None:
         """That nobody works, and since when; None where somebody does."""

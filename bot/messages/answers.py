@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.i18n import Translator
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.jobs.view import Freeze, JobView, NoWorker, Person
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -34,7 +34,7 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.card import UNTELL_ACTION, progress, state
-from bot.messages.failures import Explained
+from bot.messages.failure_texts import Explained
 
 
 def usage(t: Translator, meant: str | None = None, *, example: str = f"{COPY_COMMAND} 42") -> str:

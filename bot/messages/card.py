@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
-from bot.jobs.status import Phase, Status, StopReason
+from bot.jobs.models import Phase, Status, StopReason
 from bot.jobs.view import JobView, Stretch
 from bot.messages import question
 from bot.messages.blocks import (
@@ -43,7 +43,7 @@ from bot.messages.blocks import (
     section,
     title_of,
 )
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.question import (
     REASON_LIMIT,
     approval_buttons,
@@ -531,7 +531,7 @@ def _ending(job: JobView, t: Translator) -> Message:
             return Message(text, [section(f"🚫 {text}"), context(_left(job, t))])
 
 
-def told(job: JobView, link: str | None, t: Translator) -> Message:
+def follower_message(job: JobView, link: str | None, t: Translator) -> Message:
     """The direct message to somebody who wanted to be told how the job ends."""
     sentence = t(
         "You wanted to be told: the copy {what} is {state}.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bot.i18n import Translator
 from bot.jobs.freshness import Freshness, Held, SetFreshness, Watched
-from bot.jobs.status import FreshnessState
+from bot.jobs.models import FreshnessState
 from bot.messages.blocks import (
     COPY_COMMAND,
     Block,

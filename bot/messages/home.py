@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import Translator
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.jobs.view import HomeFilters, HomeView, JobView, RunView, together
 from bot.messages import answers, freshness, question, run
 from bot.messages.answers import how_to_lift
@@ -28,7 +28,7 @@ from bot.messages.blocks import (
     section,
 )
 from bot.messages.card import progress
-from bot.messages.failures import Explained
+from bot.messages.failure_texts import Explained
 from bot.messages.question import approval_buttons, possible_approvers
 from bot.messages.schedules import next_line, window_line
 from bot.messages.status import ended_line, jobs_table, named, run_link, waits_for

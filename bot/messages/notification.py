@@ -15,12 +15,12 @@ from html import escape
 
 from bot.config import Occasion
 from bot.i18n import Translator
-from bot.jobs.status import Approval, Status
+from bot.jobs.models import Approval, Status
 from bot.jobs.view import JobView, NotificationDetail, NoWorker, Person, RunView
-from bot.messages import set_tables
+from bot.messages import set_progress
 from bot.messages.blocks import bare_name, cut, nobody_works, of_liquidation, plain, requester, sanitized
 from bot.messages.card import shown_attempt, state, time_taken
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.question import REASON_LIMIT, no_approval_reason, request_text
 from bot.messages.run import copied, part_of, state_of
 from bot.untrusted_text import one_line
@@ -155,7 +155,7 @@ def _what_is_proven(run: RunView, t: Translator) -> str:
 def _part(job: JobView | RunView, t: Translator) -> str:
     """How one of its jobs is, or the set of one of its liquidations, in one line."""
     if isinstance(job, RunView):
-        failed = [plain(line.removeprefix("❌ ")) for line in set_tables.failures(job, t)]
+        failed = [plain(line.removeprefix("❌ ")) for line in set_progress.failures(job, t)]
         rows = t.rows(sum(each.total or 0 for each in job.completed)) if job.completed else ""
         return " · ".join(filter(None, [state_of(job, t), rows, *failed]))
     number = t("job {id}", id=job.id)

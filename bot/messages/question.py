@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bot.i18n import Translator
-from bot.jobs.outbox import Kind
-from bot.jobs.status import Approval, Status
+from bot.jobs.models import Approval, Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.view import JobView, Question, Reason, RowCounts
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -246,7 +246,7 @@ def approval_request(job: JobView, t: Translator) -> str:
     )
 
 
-def approval_reminder(job: JobView, kind: Kind, t: Translator) -> Message:
+def approval_reminder(job: JobView, kind: MessageKind, t: Translator) -> Message:
     """To those who may approve it: that it still waits. To a second group: that they may approve it now."""
     return reminder(lambda moment: _reminded(job, kind, moment, t), job, t)
 
@@ -260,12 +260,12 @@ def reminder(said: Callable[[str], str], job: JobView, t: Translator) -> Message
     return Message(read_out, [section(f"⏰ {said(at(until, t))}"), context(asked, hint)])
 
 
-def _reminded(job: JobView, kind: Kind, moment: str, t: Translator) -> str:
+def _reminded(job: JobView, kind: MessageKind, moment: str, t: Translator) -> str:
     who = ", ".join(job.approvers[:10]) or t("those who may copy")
     names = {"mention": who, "what": copied(job, t), "moment": moment}
-    if kind is Kind.LAST_REMINDER:
+    if kind is MessageKind.LAST_REMINDER:
         return t("{mention} the copy {what} ends without approval at {moment}.", **names)
-    if kind is not Kind.SECOND_GROUP:
+    if kind is not MessageKind.SECOND_GROUP:
         return t("{mention} the copy {what} still waits for approval, until {moment}.", **names)
     names["mention"] = job.approvers[-1] if job.approvers else who
     return t(

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.i18n import Translator
-from bot.jobs.outbox import Kind
-from bot.jobs.status import Status
+from bot.jobs.models import Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.view import MOST_TELLING, JobView, RunView, answered
-from bot.messages import set_tables
+from bot.messages import set_progress
 from bot.messages.answers import noted, to_card
 from bot.messages.blocks import (
     COPY_COMMAND,
@@ -60,7 +60,7 @@ from bot.messages.card import (
     state,
     time_taken,
 )
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.question import (
     approval_given,
     approval_request,
@@ -169,7 +169,7 @@ def done(run: RunView, t: Translator) -> str:
 def copies(run: RunView, t: Translator) -> str:
     """``3 of 6 copies``: those that are completed; of a set the tables that are in place."""
     if run.is_one_set:
-        return set_tables.tables(run, t)
+        return set_progress.tables(run, t)
     done = sum(part.status is Status.COMPLETED for part in run.parts)
     return t.plural("{done} of {n} copy", "{done} of {n} copies", len(run.parts), done=t.number(done))
 
@@ -211,7 +211,7 @@ def card(run: RunView, t: Translator) -> Message:
     head = [
         header(f"{_sign(run)} {title}"),
         section(f"{bar(run.fraction)} {done(run, t)}"),
-        context(set_tables.doing(run, t) if run.is_one_set else states(run, t)),
+        context(set_progress.doing(run, t) if run.is_one_set else states(run, t)),
         *_waits(run, t),
     ]
     tail = [
@@ -274,7 +274,7 @@ def _task(run: RunView, job: Part, t: Translator) -> Block:
         return task_card(f"liquidation-{job.liquidations[0]}", title, status, details=details)
     number = t("job {id}", id=job.id)
     if run.is_one_set:
-        status, words = set_tables.table(run, job, t)
+        status, words = set_progress.table(run, job, t)
         title = cut(f"{part_of(run, job)} · {number}", TITLE_LIMIT)
         return task_card(f"job-{job.id}", title, status, details=cut(words, TASK_LIMIT))
     return task_card(
@@ -290,10 +290,10 @@ def _line(run: RunView, job: Part, t: Translator) -> str:
     """The same as a line of mrkdwn."""
     if isinstance(job, RunView):
         status, words = _of_set(run, job, t)
-        return cut(f"{set_tables.SIGNS[status]} *{sanitized(part_of(run, job))}* · {words}", LINE_LIMIT)
+        return cut(f"{set_progress.SIGNS[status]} *{sanitized(part_of(run, job))}* · {words}", LINE_LIMIT)
     if run.is_one_set:
-        status, words = set_tables.table(run, job, t)
-        mark = set_tables.SIGNS[status]
+        status, words = set_progress.table(run, job, t)
+        mark = set_progress.SIGNS[status]
         return cut(f"{mark} *{sanitized(part_of(run, job))}* · {escaped(words)}", LINE_LIMIT)
     words = _result(job, t) if job.status is Status.COMPLETED else _so_far(job, t)
     return cut(f"{sign(job)} *{sanitized(part_of(run, job))}* · {escaped(words)}", LINE_LIMIT)
@@ -307,13 +307,13 @@ def _of_set(run: RunView, own: RunView, t: Translator) -> tuple[str, str]:
     status = TASK_STATES[own.status]
     if status == "complete":
         rows = t.rows(sum(job.total or 0 for job in own.jobs))
-        return status, f"{rows} · {set_tables.tables(own, t)} · {time_taken(own.jobs[0], t)}"
-    words = [set_tables.tables(own, t), set_tables.doing(own, t)]
+        return status, f"{rows} · {set_progress.tables(own, t)} · {time_taken(own.jobs[0], t)}"
+    words = [set_progress.tables(own, t), set_progress.doing(own, t)]
     begun = any(job.total is not None for job in own.jobs)
     if begun:
         words.insert(0, t.percent(own.fraction))
     if begun and own.is_live and len(run.parts) <= PARTS_SHOWN:
-        words += [escaped(f"{job.copy_shown}: {set_tables.table(own, job, t)[1]}") for job in own.jobs]
+        words += [escaped(f"{job.copy_shown}: {set_progress.table(own, job, t)[1]}") for job in own.jobs]
     return status, " · ".join(words)
 
 
@@ -488,14 +488,14 @@ def reply(run: RunView, t: Translator) -> Message:
 def _reply_of_set(run: RunView, t: Translator) -> Message:
     """All tables are in consulta; or which one failed and why, what is in place, and what to do, once."""
     names = {"mention": mention(run.requester), "what": copied(run, t)}
-    lines, failed = [], set_tables.blamed(run)
+    lines, failed = [], set_progress.blamed(run)
     if len(run.completed) == len(run.jobs):
         as_of = run.jobs[0].as_of
         text = t(
             "{mention} {what} is in consulta: {rows} in {tables} in {duration}, verified, {as_of}.",
             as_of=data_of(as_of, t) if as_of else "",
             rows=t.rows(sum(job.total or 0 for job in run.jobs)),
-            tables=set_tables.tables(run, t),
+            tables=set_progress.tables(run, t),
             duration=time_taken(run.jobs[0], t),
             **names,
         )
@@ -503,13 +503,13 @@ def _reply_of_set(run: RunView, t: Translator) -> Message:
         blocks = [section(f"✅ {text}"), *in_sections(lines), context(_receipt(run, t))]
         return Message(cut(read_out(text), 2000), blocks)
     if failed:
-        tables = sanitized(set_tables.names_of(failed), 200)
+        tables = sanitized(set_progress.names_of(failed), 200)
         text = t("{mention} {what} was not copied whole. Failed: {tables}.", tables=tables, **names)
-        lines = [cut(line, 2 * LINE_LIMIT) for line in set_tables.failures(run, t)]
+        lines = [cut(line, 2 * LINE_LIMIT) for line in set_progress.failures(run, t)]
     else:
         ended = next((job for job in run.jobs if job.status is Status.CANCELLED), run.jobs[0])
         text = t("{mention} {what} was not copied whole. {reason}.", reason=activity(ended, t), **names)
-    standing = set_tables.standing(run, t)
+    standing = set_progress.standing(run, t)
     hint = t("When it is copied again, what is in place is compared, and not written again.")
     hint += "" if run.failed else f" {ask_again(run, t)}"
     read = read_out(" ".join([text, *lines, escaped(standing), hint]))
@@ -524,7 +524,7 @@ def _reply_of_set(run: RunView, t: Translator) -> Message:
     return Message(cut(read, 2000), blocks)
 
 
-def told(run: RunView, link: str | None, t: Translator) -> Message:
+def follower_message(run: RunView, link: str | None, t: Translator) -> Message:
     """The direct message to somebody who wanted to be told how the run ends."""
     what = copied(run, t)
     if run.is_one_set:
@@ -559,13 +559,13 @@ def _ended(run: RunView, job: Part, t: Translator) -> str:
 def _set_ended(run: RunView, own: RunView, t: Translator) -> str:
     """The same of the set of one of several liquidations."""
     status, words = _of_set(run, own, t)
-    line = f"{set_tables.SIGNS[status]} *{sanitized(part_of(run, own))}* · "
+    line = f"{set_progress.SIGNS[status]} *{sanitized(part_of(run, own))}* · "
     if status == "complete":
         as_of = f" · {data_of(own.jobs[0].as_of, t)}" if own.jobs[0].as_of else ""
         return cut(f"{line}{words}{as_of}", LINE_LIMIT)
-    if failed := set_tables.failures(own, t):
+    if failed := set_progress.failures(own, t):
         return cut(
-            f"{line}{failed[0].removeprefix('❌ ')} {escaped(set_tables.standing(own, t))}", 2 * LINE_LIMIT
+            f"{line}{failed[0].removeprefix('❌ ')} {escaped(set_progress.standing(own, t))}", 2 * LINE_LIMIT
         )
     return cut(f"{line}{words}", LINE_LIMIT)
 
@@ -621,12 +621,12 @@ def question_reply(run: RunView, t: Translator) -> Message:
     return Message(f"{text} {hint}", [section(f"❓ {text}"), context(hint)])
 
 
-def approval_reminder(run: RunView, kind: Kind, t: Translator) -> Message:
+def approval_reminder(run: RunView, kind: MessageKind, t: Translator) -> Message:
     """To those who may approve: that copies still wait. To a second group: that they may approve now."""
     waiting = run.waiting_for_approval
     job = waiting[0]
     who = ", ".join(job.approvers[:10]) or t("those who may copy")
-    if kind is Kind.SECOND_GROUP and job.approvers:
+    if kind is MessageKind.SECOND_GROUP and job.approvers:
         who = job.approvers[-1]
 
     def said(moment: str) -> str:
@@ -895,7 +895,7 @@ def ask_again(run: RunView, t: Translator) -> str:
 
 def failed_entry(run: RunView, link: str | None, t: Translator) -> list[Block]:
     """A run that has ended with failures, and the button that tries these again."""
-    whose: Sequence[Part] = set_tables.blamed(run) if run.is_one_set else run.failed
+    whose: Sequence[Part] = set_progress.blamed(run) if run.is_one_set else run.failed
     if run.sets and not run.is_one_set:
         whose = [own for own in run.sets if own.failed]
     failed = _parts(run, whose)

@@ -37,7 +37,7 @@ from bot.messages.blocks import (
     sentence,
 )
 from bot.messages.card import progress, state
-from bot.messages.failures import Explained
+from bot.messages.failure_texts import Explained
 from bot.messages.proposal import (
     CANCEL_ACTION,
     Carried,

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import NextWindow
+from bot.jobs.models import FiringState
 from bot.jobs.schedules import FAILED, LIVE_ALREADY, NOTHING, Firing, NextFiring
-from bot.jobs.status import FiringState
 from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, read_out, sanitized, section
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 
 #: More lines than this are counted, not listed.
 SHOWN = 15

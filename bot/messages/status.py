@@ -27,9 +27,9 @@ from bot.jobs.events import (
     WorkerLost,
 )
 from bot.jobs.freshness import Held
+from bot.jobs.models import Phase, Status
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import NextFiring
-from bot.jobs.status import Phase, Status
 from bot.jobs.view import JobView, NoWorker, RunView, together
 from bot.messages import freshness, run
 from bot.messages.answers import to_card
@@ -56,7 +56,7 @@ from bot.messages.blocks import (
     title_of,
 )
 from bot.messages.card import activity, card, progress, reasons, receipt, state
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.question import because, question_text, rejected_by, sides
 from bot.messages.schedules import next_line
 

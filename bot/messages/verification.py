@@ -30,7 +30,7 @@ from bot.messages.blocks import (
     section,
     sentence,
 )
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.freshness import COPY_ACTION
 from bot.messages.question import sides_in_short
 from bot.messages.run import LINE_LIMIT, in_sections
@@ -74,7 +74,7 @@ class TableResult:
 
 
 @dataclass(frozen=True, slots=True)
-class SetResult:
+class SetVerificationResult:
     """A comparison of a set that has ended. ``as_of`` is the one moment of prod of all tables.
 
     It is None where no table could be compared. ``known`` as in `VerificationResult`.
@@ -210,19 +210,19 @@ def interrupted(copy: str, liquidation_id: int, t: Translator) -> Message:
     )
 
 
-def result(found: VerificationResult | SetResult, t: Translator) -> Message:
+def result(found: VerificationResult | SetVerificationResult, t: Translator) -> Message:
     """That both sides agree; or the parts in which they differ, and the command that makes them agree.
 
     Of a set see `set_result`.
     """
-    if isinstance(found, SetResult):
+    if isinstance(found, SetVerificationResult):
         return set_result(found, t)
     if found.proof.is_empty:
         return _nothing_there(found, t)
     return _agrees(found, t) if found.proof.holds else _differs(found, t)
 
 
-def set_result(found: SetResult, t: Translator) -> Message:
+def set_result(found: SetVerificationResult, t: Translator) -> Message:
     """That the set is the same, as of when; or which tables differ by how many rows, and what to do.
 
     A table block with a row for each; where Slack takes none here, lines of text.
@@ -247,7 +247,7 @@ def set_result(found: SetResult, t: Translator) -> Message:
     )
 
 
-def words_of_set(found: SetResult, t: Translator) -> tuple[str, str]:
+def words_of_set(found: SetVerificationResult, t: Translator) -> tuple[str, str]:
     """A sign, and one line: whether the set is the same, and as of when."""
     names: dict[str, object] = {
         "what": _what(found, t),
@@ -331,7 +331,7 @@ def _refused(each: TableResult, t: Translator) -> str:
     return cut(f"*{sanitized(each.copy_title)}*: {words.what} {words.step}", 2 * LINE_LIMIT)
 
 
-def _nothing_there(found: VerificationResult | SetResult, t: Translator) -> Message:
+def _nothing_there(found: VerificationResult | SetVerificationResult, t: Translator) -> Message:
     if found.known:
         return sentence(
             t("Neither prod nor consulta has rows for {what}.", what=_what(found, t)),
@@ -417,8 +417,8 @@ def _part(comparison: RangeComparison, t: Translator) -> str:
     )
 
 
-def _what(found: VerificationResult | SetResult, t: Translator) -> str:
-    title = found.set_title if isinstance(found, SetResult) else found.copy_title
+def _what(found: VerificationResult | SetVerificationResult, t: Translator) -> str:
+    title = found.set_title if isinstance(found, SetVerificationResult) else found.copy_title
     return of_liquidation(sanitized(title), found.liquidation_id, t)
 
 

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 
-from bot.jobs.status import RunKind, Status
+from bot.jobs.models import RunKind, Status
 from bot.jobs.totals import CHUNK_LABELS, RUNS
 from bot.monitoring import queries
 from bot.monitoring.health import CachedProbe, Readiness

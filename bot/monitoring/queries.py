@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from bot.jobs.models import (
+    LIVE,
     CopyChunk,
     CopyFreeze,
     CopyJob,
@@ -35,14 +36,14 @@ from bot.jobs.models import (
     Drift,
     OutboxMessage,
     Standing,
+    Status,
     Total,
     WatchRound,
     Worker,
     is_frozen,
     waits_for_somebody,
 )
-from bot.jobs.outbox import Kind, about_what
-from bot.jobs.status import LIVE, Status
+from bot.jobs.outbox import MessageKind, about_what
 from bot.jobs.totals import chunk_label
 from bot.jobs.view import SILENT
 from bot.jobs.workers import is_missing
@@ -54,9 +55,9 @@ STATEMENT_MILLISECONDS = 2000
 WAITING = "waiting"
 
 #: Made up for or put off by plan: such a message waits since it is due, and not since it was announced.
-BY_PLAN = (Kind.REFRESH, Kind.DOUBLES, Kind.PIN, Kind.LEFT)
+BY_PLAN = (MessageKind.REFRESH, MessageKind.DOUBLES, MessageKind.PIN, MessageKind.LEFT)
 #: Tried for days, as a channel that is gone may come back. Nobody misses anything meanwhile.
-PATIENT = (Kind.PIN, Kind.LEFT)
+PATIENT = (MessageKind.PIN, MessageKind.LEFT)
 
 _NOW = func.clock_timestamp()
 

@@ -16,10 +16,10 @@ from bot.config import REQUESTER, File, Occasion
 from bot.errors import AddressUnknown
 from bot.i18n import Translator, translator
 from bot.jobs.cards import Carded
-from bot.jobs.claims import ClaimLost
+from bot.jobs.models import Status
 from bot.jobs.notifications import OF_STEPS, Fact, Notifications, Owed
+from bot.jobs.outbox import deliver_each
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status
 from bot.jobs.view import SHELL, JobView, RunView
 from bot.messages import notification
 from bot.messages.notification import Notification
@@ -117,14 +117,7 @@ class NotificationRelay:
 
     def deliver_due(self, destination: str) -> int:
         """Tells that destination what is due now; returns how many deliveries were taken in hand."""
-        taken = 0
-        while owed := self._notifications.take(destination):
-            taken += 1
-            try:
-                self._deliver(owed)
-            except ClaimLost:
-                log.warning("%s: %s is in another process's hands by now", destination, owed.key)
-        return taken
+        return deliver_each(partial(self._notifications.take, destination), self._deliver, log)
 
     def _destinations_of(self, fact: Fact) -> list[str]:
         """Of several copies, those of each of them; what the watch tells names a set in a copy's place."""

@@ -25,13 +25,13 @@ from slack_sdk.errors import SlackApiError
 
 from bot.i18n import Translator, translator
 from bot.jobs.cards import Carded, Cards
-from bot.jobs.outbox import Kind
+from bot.jobs.models import Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.repository import JobRepository
-from bot.jobs.status import Status
 from bot.jobs.view import JobView, RunView, Stretch, answered
 from bot.messages import run as run_messages
 from bot.messages.blocks import Message, moved_away
-from bot.messages.card import card, reply, told
+from bot.messages.card import card, follower_message, reply
 from bot.messages.question import approval_reminder, approval_reply, question_reply
 from bot.slack.client import (
     CONNECTION_ERRORS,
@@ -199,7 +199,7 @@ class CardPublisher:
         message = question_reply(job, job.question, self._t)
         self._reply(job, message, f"question-{job.attempt}", hold, look_first=look_first)
 
-    def remind(self, job: Carded, kind: Kind, hold: Hold, *, look_first: bool) -> None:
+    def remind(self, job: Carded, kind: MessageKind, hold: Hold, *, look_first: bool) -> None:
         """The threaded reply to those who may approve it, that it still waits.
 
         Raises:
@@ -211,7 +211,7 @@ class CardPublisher:
             message = approval_reminder(job, kind, self._t)
         self._reply(job, message, f"{kind}-{job.attempt}", hold, look_first=look_first)
 
-    def tell_approved(self, job: Carded, attempt: int, hold: Hold, *, look_first: bool) -> None:
+    def notify_approved(self, job: Carded, attempt: int, hold: Hold, *, look_first: bool) -> None:
         """The threaded reply to the requester, that somebody approved it as it was after this attempt.
 
         Raises:
@@ -223,7 +223,7 @@ class CardPublisher:
             message = approval_reply(job, self._t)
         self._reply(job, message, f"approved-{attempt}", hold, look_first=look_first)
 
-    def tell_follower(
+    def notify_follower(
         self, job: Carded, user_id: str, locale: str | None, hold: Hold, *, look_first: bool
     ) -> None:
         """The direct message to somebody who wanted to be told how the job, or the run, ends, in their
@@ -234,7 +234,11 @@ class CardPublisher:
         """
         t = translator(locale) if locale else self._t
         link = self.link(job)
-        message = run_messages.told(job, link, t) if isinstance(job, RunView) else told(job, link, t)
+        message = (
+            run_messages.follower_message(job, link, t)
+            if isinstance(job, RunView)
+            else follower_message(job, link, t)
+        )
         try:
             channel = self.open_direct_message(user_id)
         except (SlackApiError, *CONNECTION_ERRORS) as error:

@@ -19,12 +19,12 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot.jobs.failure import failure_of
+from bot.jobs.models import Status
 from bot.jobs.repository import HomeRepository
-from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters
 from bot.messages import home
 from bot.messages.blocks import View
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.periodic import PeriodicThread
 from bot.slack.access import Access, People
 from bot.slack.card_publisher import CardPublisher

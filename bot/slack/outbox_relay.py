@@ -1,28 +1,29 @@
 """Delivers the outbox: each message is claimed, and given to the `Notifier` of its kind until it is settled.
 
 Every process that may talk to Slack runs a relay; a message is claimed by one of them at a time.
-`CardNotifier` shows a job in Slack, as a card and replies. What is told elsewhere, such as by e-mail,
-`bot.notify.relay` delivers from the same outbox.
+`CardNotifier` shows a job in Slack, as a card and replies. `NoticeRelay` posts the notices, which belong to
+no job. What goes elsewhere, such as by e-mail, `bot.notify.relay` delivers from the same outbox.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
+from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
 from bot import tracing
 from bot.jobs.cards import Carded, Cards
-from bot.jobs.claims import ClaimLost
-from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, Kind, Outbox
+from bot.jobs.models import Approval
+from bot.jobs.outbox import ASIDE, POSTING, REMINDERS, Due, MessageKind, Notice, Notices, Outbox, deliver_each
 from bot.jobs.repository import JobRepository, Throughput
-from bot.jobs.status import Approval
 from bot.jobs.view import JobView, RunView
-from bot.periodic import Backoff, PeriodicThread, still_working
+from bot.messages.blocks import Message
+from bot.periodic import Backoff, PeriodicThread
 from bot.slack.card_publisher import About, CardPublisher, Hold, NotPosted
 from bot.slack.client import (
     CHANNEL_LOST,
@@ -34,6 +35,7 @@ from bot.slack.client import (
     retry_after,
     says_when,
     trouble_of,
+    with_accepted_blocks,
 )
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,10 @@ log = logging.getLogger(__name__)
 THREADS = 2
 #: Seconds between two looks into the outbox.
 LOOK_SECONDS = 1.0
+#: And into the notices; so long a post of one that is in hand is waited for at the end.
+NOTICE_LOOK_SECONDS, LEAVE_SECONDS = 5.0, 15.0
+#: The type of the metadata on each notice.
+NOTICE_EVENT = "traspaso_notice"
 #: How soon a message is tried again; one that Slack refuses for good; and a post in its first seconds.
 BACKOFF = Backoff(1.0, 60.0)
 BACKOFF_REFUSED = Backoff(1.0, 3600.0)
@@ -53,15 +59,17 @@ TAKEOVER_SECONDS_LIMITED = 120.0
 #: After so long what Slack refuses for good, even in a direct message, is given up; and a pin.
 GIVE_UP_SECONDS = 3600.0
 GIVE_UP_PIN_SECONDS = 7 * 24 * 3600.0
+#: And a notice.
+GIVE_UP_NOTICE_SECONDS = 24 * 3600.0
 #: In so many seconds an edit or a pin that got no answer is made up for, and then as long as it may arrive.
 SOON = 1.0
 
 #: What makes up for a call of theirs that got no answer, beside the next try: Slack may still get to it.
 MADE_UP_FOR = {
-    Kind.CARD: Kind.REFRESH,
-    Kind.UPDATE: Kind.REFRESH,
-    Kind.REFRESH: Kind.REFRESH,
-    Kind.PIN: Kind.PIN,
+    MessageKind.CARD: MessageKind.REFRESH,
+    MessageKind.UPDATE: MessageKind.REFRESH,
+    MessageKind.REFRESH: MessageKind.REFRESH,
+    MessageKind.PIN: MessageKind.PIN,
 }
 
 ERRORS = (SlackApiError, *CONNECTION_ERRORS)
@@ -96,7 +104,7 @@ class OutboxRelay:
         self,
         outbox: Outbox,
         store: JobRepository,
-        notifiers: Mapping[Kind, Notifier],
+        notifiers: Mapping[MessageKind, Notifier],
         elsewhere: Relay | None = None,
     ) -> None:
         self._outbox = outbox
@@ -139,26 +147,22 @@ class OutboxRelay:
 
     def deliver_due(self) -> int:
         """Delivers what is due now; returns how many messages were taken in hand."""
-        taken = 0
-        while due := self._outbox.take():
-            taken += 1
-            self.deliver(due)
-            still_working()
-        return taken
+        return deliver_each(self._outbox.take, self.deliver, log)
 
     def deliver(self, due: Due) -> None:
-        """Delivers this message, or says when to try again; nothing where another one has taken it by now."""
+        """Delivers this message, or says when to try again.
+
+        Raises:
+            ClaimLost: another process has taken it by now.
+        """
         sys.audit("traspaso.delivery", due.job_id, due.kind)
-        try:
-            about = self._about(due)
-            if about is None or about.channel_id is None:
-                self._outbox.done(due, note="nobody to tell")
-            else:
-                of = {"job": due.job_id} if due.run_id is None else {"run": due.run_id}
-                with tracing.span("deliver", **of, message=due.kind.value):
-                    self._notifiers[due.kind].deliver(due, about)
-        except ClaimLost:
-            log.warning("%s: %s is in another process's hands by now", due.about, due.kind)
+        about = self._about(due)
+        if about is None or about.channel_id is None:
+            self._outbox.done(due, note="nobody to tell")
+            return
+        of = {"job": due.job_id} if due.run_id is None else {"run": due.run_id}
+        with tracing.span("deliver", **of, message=due.kind.value):
+            self._notifiers[due.kind].deliver(due, about)
 
     def _about(self, due: Due) -> Carded | None:
         if due.run_id is not None:
@@ -193,13 +197,13 @@ class CardNotifier:
     def deliver(self, due: Due, about: Carded) -> None:
         """See `Notifier`."""
         try:
-            self._tell(due, about)
+            self._settle(due, about)
         except NotPosted as refused:
             self._not_posted(due, about, refused.error)
         except ERRORS as error:
             self._not_changed(due, about, error)
 
-    def _tell(self, due: Due, job: Carded) -> None:
+    def _settle(self, due: Due, job: Carded) -> None:
         """Shows in Slack what is due, and settles it.
 
         Raises:
@@ -208,22 +212,22 @@ class CardNotifier:
         """
         if due.look_first and due.kind in POSTING:
             # A call that was begun before may still arrive, an edit or a post.
-            self._outbox.unsure(due, Kind.DOUBLES)
+            self._outbox.unsure(due, MessageKind.DOUBLES)
             if job.message_ts is not None:
-                self._outbox.unsure(due, Kind.REFRESH)
-        told = self._tell_of_run(due, job) if isinstance(job, RunView) else self._tell_of_job(due, job)
-        if not told and not self._tell_of_card(due, job):
+                self._outbox.unsure(due, MessageKind.REFRESH)
+        told = self._deliver_of_run(due, job) if isinstance(job, RunView) else self._deliver_of_job(due, job)
+        if not told and not self._deliver_of_card(due, job):
             log.info("%s: %s of attempt %s is told no more: it went on", job.named, due.kind, due.attempt)
             self._outbox.done(due, note="the job went on")
 
-    def _tell_of_job(self, due: Due, job: JobView) -> bool:
+    def _deliver_of_job(self, due: Due, job: JobView) -> bool:
         """What is said about a job beside its card; False for anything else, and for what is so no more."""
         match due.kind:
-            case Kind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
+            case MessageKind.QUESTION if due.attempt == job.attempt and job.waits_for_somebody:
                 job, shown = self._card_of_reply(due, job)
                 self._card_publisher.ask(job, self._hold(due), look_first=due.look_first)
                 self._outbox.done(due, shown=shown)
-            case Kind.ENDING if due.attempt == job.attempt and not job.status.is_live:
+            case MessageKind.ENDING if due.attempt == job.attempt and not job.status.is_live:
                 job, shown = self._card_of_reply(due, job)
                 self._card_publisher.finish(
                     job,
@@ -233,13 +237,13 @@ class CardNotifier:
                 )
                 self._pin(due, job)
                 self._outbox.done(due, shown=shown)
-            case Kind.FOLLOWER if due.recipient is not None and not job.status.is_live:
-                self._card_publisher.tell_follower(
+            case MessageKind.FOLLOWER if due.recipient is not None and not job.status.is_live:
+                self._card_publisher.notify_follower(
                     job, due.recipient, due.locale, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
-            case Kind.APPROVED if job.approval is Approval.APPROVED:
-                self._card_publisher.tell_approved(
+            case MessageKind.APPROVED if job.approval is Approval.APPROVED:
+                self._card_publisher.notify_approved(
                     job, due.attempt, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
@@ -251,25 +255,25 @@ class CardNotifier:
                 return False
         return True
 
-    def _tell_of_run(self, due: Due, run: RunView) -> bool:
+    def _deliver_of_run(self, due: Due, run: RunView) -> bool:
         """The same about a run."""
         match due.kind:
-            case Kind.QUESTION if run.asking:
+            case MessageKind.QUESTION if run.asking:
                 run, shown = self._card_of_reply(due, run)
                 self._card_publisher.ask_in_run(run, self._hold(due), look_first=due.look_first)
                 self._outbox.done(due, shown=shown)
-            case Kind.ENDING if due.attempt == run.round and not run.is_live:
+            case MessageKind.ENDING if due.attempt == run.round and not run.is_live:
                 run, shown = self._card_of_reply(due, run)
                 self._card_publisher.finish_run(run, self._hold(due), look_first=due.look_first)
                 self._pin(due, run)
                 self._outbox.done(due, shown=shown)
-            case Kind.FOLLOWER if due.recipient is not None and not run.is_live:
-                self._card_publisher.tell_follower(
+            case MessageKind.FOLLOWER if due.recipient is not None and not run.is_live:
+                self._card_publisher.notify_follower(
                     run, due.recipient, due.locale, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
-            case Kind.APPROVED if any(job.approval is Approval.APPROVED for job in run.jobs):
-                self._card_publisher.tell_approved(
+            case MessageKind.APPROVED if any(job.approval is Approval.APPROVED for job in run.jobs):
+                self._card_publisher.notify_approved(
                     run, due.attempt, self._hold(due), look_first=due.look_first
                 )
                 self._outbox.done(due)
@@ -281,21 +285,21 @@ class CardNotifier:
                 return False
         return True
 
-    def _tell_of_card(self, due: Due, job: Carded) -> bool:
+    def _deliver_of_card(self, due: Due, job: Carded) -> bool:
         """What concerns the card itself; False for anything else, and for a card that isn't there."""
         match due.kind:
-            case Kind.CARD | Kind.UPDATE:
+            case MessageKind.CARD | MessageKind.UPDATE:
                 self._show(due, job)
-            case Kind.REFRESH if job.message_ts is not None:
+            case MessageKind.REFRESH if job.message_ts is not None:
                 self._card_publisher.show_card(job, self._hold(due))
                 self._outbox.again(due)
-            case Kind.PIN if job.message_ts is not None:
+            case MessageKind.PIN if job.message_ts is not None:
                 self._card_publisher.pin(job, self._hold(due))
                 self._outbox.again(due) if due.look_first else self._outbox.done(due)
-            case Kind.LEFT if due.channel_id is not None and due.message_ts is not None:
+            case MessageKind.LEFT if due.channel_id is not None and due.message_ts is not None:
                 self._card_publisher.leave(job, due.channel_id, due.message_ts, self._hold(due))
                 self._outbox.done(due)
-            case Kind.DOUBLES:
+            case MessageKind.DOUBLES:
                 known = self._outbox.left_behind(due)
                 channels = [str(job.channel_id), *([job.moved_from.channel] if job.moved_from else [])]
                 for channel_id in dict.fromkeys(channels):
@@ -308,9 +312,9 @@ class CardNotifier:
     def _show(self, due: Due, job: Carded) -> None:
         """Brings the card to the job's state, and pins it where it is new or was posted anew."""
         # One that is asked for in a later attempt is never the first.
-        look = due.look_first or due.attempt > 0 or due.kind is Kind.UPDATE
+        look = due.look_first or due.attempt > 0 or due.kind is MessageKind.UPDATE
         shown = self._card_publisher.show_card(job, self._hold(due), look_first=look)
-        if shown.is_live and (due.kind is Kind.CARD or shown.message_ts != job.message_ts):
+        if shown.is_live and (due.kind is MessageKind.CARD or shown.message_ts != job.message_ts):
             self._pin(due, shown)
         self._outbox.done(due, shown=True)
 
@@ -328,9 +332,9 @@ class CardNotifier:
             log.log(_level(error), words, job.named, due.kind, error_name(error))
             match trouble_of(error):
                 case Trouble.AMBIGUOUS:
-                    self._outbox.unsure(due, Kind.REFRESH, first=SOON)
+                    self._outbox.unsure(due, MessageKind.REFRESH, first=SOON)
                 case trouble if trouble in PASSING:
-                    self._outbox.add(due, Kind.REFRESH, seconds=retry_after(error))
+                    self._outbox.add(due, MessageKind.REFRESH, seconds=retry_after(error))
             return job, False
 
     def _pin(self, due: Due, job: Carded) -> None:
@@ -341,9 +345,9 @@ class CardNotifier:
             log.log(_level(error), "%s: the card's pin is as it was: %s", job.named, error_name(error))
             trouble = trouble_of(error)
             if trouble is Trouble.AMBIGUOUS:
-                self._outbox.unsure(due, Kind.PIN, first=SOON)
+                self._outbox.unsure(due, MessageKind.PIN, first=SOON)
             elif trouble in PASSING or not job.is_live:
-                self._outbox.add(due, Kind.PIN, seconds=retry_after(error))
+                self._outbox.add(due, MessageKind.PIN, seconds=retry_after(error))
 
     def _not_posted(self, due: Due, job: Carded, error: Exception) -> None:
         """Once more, or to the requester in person."""
@@ -378,11 +382,11 @@ class CardNotifier:
                 self._try_again(due, error, Backoff(1.0, retry_after(error)))
             case _ if trouble in PASSING:
                 self._try_again(due, error, BACKOFF)
-            case Kind.CARD | Kind.UPDATE if name in CHANNEL_LOST:
+            case MessageKind.CARD | MessageKind.UPDATE if name in CHANNEL_LOST:
                 self._go_to_requester(due, job, error)
-            case Kind.PIN if job.is_live:  # too many pins, or none allowed: it goes without
+            case MessageKind.PIN if job.is_live:  # too many pins, or none allowed: it goes without
                 self._outbox.done(due, note=name)
-            case Kind.PIN | Kind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
+            case MessageKind.PIN | MessageKind.LEFT if due.failing_seconds < GIVE_UP_PIN_SECONDS:
                 self._try_again(due, error, BACKOFF_REFUSED)
             case _:
                 log.error("%s: %s given up: %s", job.named, due.kind, name)
@@ -414,7 +418,7 @@ class CardNotifier:
             return
         if trouble in PASSING:
             try:
-                self._tell(due, job)
+                self._settle(due, job)
             except NotPosted as refused:
                 name = error_name(refused.error)
             except ERRORS as refused:
@@ -441,3 +445,106 @@ class CardNotifier:
 def _level(error: Exception) -> int:
     """A call that waits for its turn is no trouble."""
     return logging.INFO if is_paced(error) else logging.WARNING
+
+
+# ----------------------------------------------------------------------------
+# Notices: messages to a channel that belong to no job
+
+
+#: The message of a notice; None where its subject isn't there any more.
+Words = Callable[[Notice], Message | None]
+
+
+class NoticeRelay(PeriodicThread):
+    """Delivers what is due, every few seconds. Where a channel takes nothing, the notice's person gets it."""
+
+    def __init__(self, notices: Notices, client: WebClient, words: Words) -> None:
+        super().__init__(
+            "notice-relay",
+            self.deliver_due,
+            every_seconds=NOTICE_LOOK_SECONDS,
+            at_once=True,
+            what="consulta can't be asked for notices",
+            leave_seconds=LEAVE_SECONDS,
+        )
+        self._notices = notices
+        self._client = client
+        self._words = words
+
+    def deliver_due(self) -> int:
+        """Delivers what is due now; how many it took in hand."""
+        return deliver_each(self._notices.take, self.deliver, log)
+
+    def deliver(self, notice: Notice) -> None:
+        """Posts it and settles it. Raises ClaimLost where another process has taken it."""
+        message = self._words(notice)
+        if message is None:
+            self._notices.done(notice, "nothing to tell")
+            return
+        try:
+            if notice.look_first and self._has_arrived(notice):
+                self._notices.done(notice)
+                return
+            self._notices.hold(notice)
+            with_accepted_blocks(
+                lambda blocks: self._client.chat_postMessage(
+                    channel=notice.channel_id,
+                    text=message.text,
+                    blocks=blocks,
+                    unfurl_links=False,
+                    unfurl_media=False,
+                    metadata={"event_type": NOTICE_EVENT, "event_payload": {"notice": str(notice.id)}},
+                ),
+                message,
+            )
+        except ERRORS as error:
+            self._not_posted(notice, error)
+        else:
+            self._notices.done(notice)
+
+    def _has_arrived(self, notice: Notice) -> bool:
+        """Whether an earlier post that got no answer is there."""
+        return any(payload.get("notice") == str(notice.id) for payload in self._posted(notice))
+
+    def _posted(self, notice: Notice) -> Iterator[dict[str, str]]:
+        cursor = ""
+        while True:
+            self._notices.hold(notice)
+            page = self._client.conversations_history(
+                channel=notice.channel_id,
+                include_all_metadata=True,
+                oldest=f"{notice.created_at.timestamp() - 60:.6f}",
+                limit=200,
+                cursor=cursor,
+            )
+            for message in page["messages"]:
+                metadata = message.get("metadata") or {}
+                if metadata.get("event_type") == NOTICE_EVENT:
+                    yield metadata.get("event_payload") or {}
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor:
+                return
+
+    def _not_posted(self, notice: Notice, error: Exception) -> None:
+        name, trouble = error_name(error), trouble_of(error)
+        log.warning("notice %s not delivered: %s", notice.id, name)
+        if trouble in PASSING:
+            pause = retry_after(error) if trouble is Trouble.LATER else BACKOFF.pause(notice.tries - 1)
+            if notice.seconds > GIVE_UP_NOTICE_SECONDS:
+                self._notices.done(notice, name)
+            else:
+                self._notices.later(notice, pause, name, unsure=trouble is Trouble.AMBIGUOUS)
+            return
+        if notice.user_id is not None:
+            try:
+                channel = self._client.conversations_open(users=notice.user_id)["channel"]["id"]
+            except ERRORS as refused:
+                log.warning("%s has no direct message: %s", notice.user_id, error_name(refused))
+                if trouble_of(refused) in PASSING and notice.seconds < GIVE_UP_NOTICE_SECONDS:
+                    self._notices.later(notice, BACKOFF.pause(notice.tries - 1), name, unsure=False)
+                    return
+            else:
+                self._notices.elsewhere(notice, str(channel), name)
+                return
+        log.error("notice %s given up: %s", notice.id, name)
+        self._notices.done(notice, name)

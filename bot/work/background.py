@@ -14,10 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.errors import StaleAttempt
 from bot.jobs.attempt import Attempt
+from bot.jobs.models import StopRequest
 from bot.jobs.recovery import Sweep, Swept
 from bot.jobs.repository import JobRepository
 from bot.jobs.retention import PASS_SECONDS, PAUSE_SECONDS, Pruning
-from bot.jobs.status import StopRequest
 from bot.jobs.view import JobView
 from bot.jobs.workers import BEAT, MISSING, UnbrokenBeats, Workers
 from bot.periodic import PeriodicThread

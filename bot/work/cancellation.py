@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from bot.jobs.status import StopRequest
+from bot.jobs.models import StopRequest
 from copier.errors import Transient
 from copier.parallel import asking_while_waiting
 

@@ -29,18 +29,17 @@ from bot.errors import StaleAttempt
 from bot.jobs.attempt import (
     NO_PROOFS,
     Attempt,
+    AttemptLedger,
     Attempts,
     Claim,
     Executions,
-    Ledger,
     NobodyCanApprove,
     Proven,
     SecondPerson,
 )
 from bot.jobs.baseline import Earlier, spec_of
 from bot.jobs.failure import Failure, failure_of
-from bot.jobs.models import with_limits
-from bot.jobs.status import Status, StopReason, StopRequest
+from bot.jobs.models import Status, StopReason, StopRequest, with_limits
 from bot.jobs.view import Question
 from bot.periodic import Backoff
 from bot.work.background import LeaseRenewal
@@ -273,7 +272,7 @@ class _Run:
                 return self._give_back()
             with tracing.span("copy"):
                 result = tables.run(
-                    lambda name: Ledger(attempts[name], self._stop.obey),
+                    lambda name: AttemptLedger(attempts[name], self._stop.obey),
                     should_stop=self._stop.is_requested,
                 )
             if self._stop.requested:

@@ -16,9 +16,9 @@ from sqlalchemy import Engine
 from bot.config import SIDES, CopySection, File, ScheduleSection
 from bot.errors import AlreadyRunning, Frozen
 from bot.jobs.baseline import look_at_both_sides
-from bot.jobs.claims import ClaimLost
 from bot.jobs.failure import Failure, failure_of
 from bot.jobs.freezes import Freezes, FreezeWindows
+from bot.jobs.models import ClaimLost, FiringState, RunKind
 from bot.jobs.repository import JobRepository, Request, RunRequest
 from bot.jobs.schedules import (
     FAILED,
@@ -29,12 +29,11 @@ from bot.jobs.schedules import (
     Firing,
     Schedules,
 )
-from bot.jobs.status import FiringState, RunKind
 from bot.jobs.view import AgreedCounts
 from bot.messages.blocks import LABEL_LIMIT, cut
 from bot.periodic import PeriodicThread
 from bot.slack.access import TO_DECIDE, Access, People
-from bot.slack.notice_relay import NoticeRelay
+from bot.slack.outbox_relay import NoticeRelay
 from bot.work.watch import Watch
 from copier import Count, Preview, choose
 from copier.errors import CopierError, Transient

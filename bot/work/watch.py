@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 
 from bot.config import SIDES, CopySection
 from bot.jobs.baseline import spec_of
-from bot.jobs.claims import ClaimLost
+from bot.jobs.models import ClaimLost
 from bot.jobs.watch import Round, Rounds, Watching
 from bot.periodic import PeriodicThread, still_working
 from copier import CopySpec, ExpectedChanges, expected_changes, unchanged

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from bot import app, config
 from bot.app import Databases
 from bot.config import SIDES, Need
-from bot.jobs.attempt import Attempts, Ledger
+from bot.jobs.attempt import AttemptLedger, Attempts
+from bot.jobs.models import Phase, RunKind, Status
 from bot.jobs.repository import Request, Requester, RunRequest
-from bot.jobs.status import Phase, RunKind, Status
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import Copy, CopySpec, Limits
@@ -90,7 +90,7 @@ def unproven(parts: Databases, job_id: int, spec: CopySpec, limits: Limits) -> E
     liquidation_id = attempt.claim.liquidation_id
     with Copy(parts.prod, parts.consulta, spec, liquidation_id, names=SIDES, limits=limits) as copy:
         attempt.planned(copy.plan())
-        result = copy.run(Ledger(attempt, lambda request: None), hashed=False)
+        result = copy.run(AttemptLedger(attempt, lambda request: None), hashed=False)
     Attempts([attempt]).cancelled()
     return {"rows": sum(chunk.rows for chunk in result.chunks)}
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
-from bot.jobs.status import RunKind
+from bot.jobs.models import RunKind
 from bot.jobs.view import HomeFilters, HomeView, JobView, Person, RunView
 from bot.messages import run_proposal
 from bot.messages.blocks import Message
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import Shown
 from bot.messages.run_proposal import Part, Refused, SeveralOffer, SeveralOffered
 from copier import Count

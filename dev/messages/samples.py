@@ -10,10 +10,10 @@ from bot.config import Occasion
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
 from bot.jobs.freshness import Watched
-from bot.jobs.outbox import Kind
+from bot.jobs.models import FiringState, Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.repository import Timeline
 from bot.jobs.schedules import Firing
-from bot.jobs.status import FiringState, Status
 from bot.jobs.view import HomeFilters, JobView, NotificationDetail, RunView
 from bot.messages import (
     answers,
@@ -30,8 +30,8 @@ from bot.messages import (
     verification,
 )
 from bot.messages.blocks import Message, View, moved_away, of_liquidation, sentence
-from bot.messages.card import card, reply, told
-from bot.messages.failures import WORDS, explained
+from bot.messages.card import card, follower_message, reply
+from bot.messages.failure_texts import WORDS, explained
 from bot.messages.notification import Notification
 from bot.messages.proposal import Carried, proposal_card
 from bot.messages.question import approval_reminder, approval_reply, question_reply
@@ -208,7 +208,9 @@ SAMPLES = [
     Sample("run", "set-ended-cancelled", lambda t: run.reply(r.SET_CANCELLED, t)),
     Sample("run", "set-question", lambda t: run.question_reply(r.SET_ASKS, t)),
     Sample(
-        "run", "set-reminder", lambda t: run.approval_reminder(r.SET_WAITS_FOR_APPROVAL, Kind.REMINDER, t)
+        "run",
+        "set-reminder",
+        lambda t: run.approval_reminder(r.SET_WAITS_FOR_APPROVAL, MessageKind.REMINDER, t),
     ),
     Sample("run", "set-was-approved", lambda t: run.approval_reply(r.of_set(s.QUEUED, s.APPROVED), t)),
     Sample("run", "set-requested", lambda t: run.requested(r.SET_QUEUED, [], {}, LINK, t)),
@@ -234,8 +236,8 @@ SAMPLES = [
     Sample("run", "planned", lambda t: run.card(r.PLANNED, t)),
     Sample("run", "planned-and-waits-for-approval", lambda t: run.card(r.PLANNED_FOR_APPROVAL, t)),
     Sample("run", "requested-for-later", lambda t: run.requested(r.PLANNED, [], {}, LINK, t)),
-    Sample("run", "told", lambda t: run.told(r.IN_PART, LINK, t)),
-    Sample("run", "told-of-fifty", lambda t: run.told(r.FIFTY, None, t)),
+    Sample("run", "told", lambda t: run.follower_message(r.IN_PART, LINK, t)),
+    Sample("run", "told-of-fifty", lambda t: run.follower_message(r.FIFTY, None, t)),
     Sample("run", "will-be-told", lambda t: run.will_be_told(r.UNDER_WAY, t, before=False)),
     Sample("run", "will-be-told-already", lambda t: run.will_be_told(r.SET, t, before=True)),
     Sample("run", "wont-be-told", lambda t: run.wont_be_told(r.UNDER_WAY, t)),
@@ -245,7 +247,7 @@ SAMPLES = [
     Sample("run", "ended-in-part", lambda t: run.reply(r.IN_PART, t)),
     Sample("run", "ended-without-any", lambda t: run.reply(r.NONE_COPIED, t)),
     Sample("run", "question", lambda t: run.question_reply(r.ASKS_AGAIN, t)),
-    Sample("run", "reminder", lambda t: run.approval_reminder(r.WAITS_FOR_APPROVAL, Kind.REMINDER, t)),
+    Sample("run", "reminder", lambda t: run.approval_reminder(r.WAITS_FOR_APPROVAL, MessageKind.REMINDER, t)),
     Sample("run", "was-approved", lambda t: run.approval_reply(r.run(r.part(s.APPROVED, 44)), t)),
     Sample("run", "requested", lambda t: run.requested(r.UNDER_WAY, [s.COPYING], {}, LINK, t)),
     Sample("run", "all-under-way", lambda t: run.all_taken([s.COPYING], {s.COPYING.id: LINK}, t)),
@@ -344,14 +346,20 @@ SAMPLES = [
     _asking("to-remove", s.ASKS_REMOVAL),
     _asking("to-remove-more", s.ASKS_SURPLUS),
     _asking("a-second-person", s.ASKS_APPROVAL),
-    Sample("asking", "half-of-the-time-is-over", lambda t: approval_reminder(s.APPROVAL, Kind.REMINDER, t)),
-    Sample("asking", "an-hour-is-left", lambda t: approval_reminder(s.APPROVAL, Kind.LAST_REMINDER, t)),
-    Sample("asking", "a-second-group", lambda t: approval_reminder(s.SECOND_ASKED, Kind.SECOND_GROUP, t)),
+    Sample(
+        "asking", "half-of-the-time-is-over", lambda t: approval_reminder(s.APPROVAL, MessageKind.REMINDER, t)
+    ),
+    Sample(
+        "asking", "an-hour-is-left", lambda t: approval_reminder(s.APPROVAL, MessageKind.LAST_REMINDER, t)
+    ),
+    Sample(
+        "asking", "a-second-group", lambda t: approval_reminder(s.SECOND_ASKED, MessageKind.SECOND_GROUP, t)
+    ),
     Sample("asking", "approved", lambda t: approval_reply(s.APPROVED, t)),
     Sample("asking", "approved-for-a-reason", lambda t: approval_reply(s.APPROVED_FOR_A_REASON, t)),
     Sample("ending", "completed-for-a-reason", lambda t: reply(s.COMPLETED_FOR_A_REASON, t)),
-    Sample("ending", "told-in-person", lambda t: told(s.COMPLETED, LINK, t)),
-    Sample("ending", "told-in-person-of-a-failure", lambda t: told(s.FAILED, None, t)),
+    Sample("ending", "told-in-person", lambda t: follower_message(s.COMPLETED, LINK, t)),
+    Sample("ending", "told-in-person-of-a-failure", lambda t: follower_message(s.FAILED, None, t)),
     Sample("ending", "completed", lambda t: reply(s.COMPLETED, t)),
     Sample("ending", "completed-after-a-pause", lambda t: reply(s.COMPLETED_AFTER_A_PAUSE, t)),
     Sample("ending", "completed-after-a-loss", lambda t: reply(s.COMPLETED_AFTER_A_LOSS, t)),

@@ -10,10 +10,10 @@ from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
 from bot.jobs.freezes import NextWindow
 from bot.jobs.freshness import Freshness, SetFreshness, Watched
+from bot.jobs.models import Approval, FiringState, FreshnessState, Phase, Status, StopReason
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
 from bot.jobs.schedules import Firing, NextFiring
-from bot.jobs.status import Approval, FiringState, FreshnessState, Phase, Status, StopReason
 from bot.jobs.view import (
     AgreedCounts,
     Freeze,
@@ -30,7 +30,7 @@ from bot.jobs.view import (
     Working,
 )
 from bot.messages.proposal import Offer, Offered, Proposal
-from bot.messages.verification import SetResult, TableResult, VerificationResult
+from bot.messages.verification import SetVerificationResult, TableResult, VerificationResult
 from copier import (
     Advice,
     ColumnRule,
@@ -581,7 +581,7 @@ TABLES_OF_SET = (
 
 def set_verification(
     *, apart: dict[str, Counts] | None = None, refused: dict[str, Failure] | None = None
-) -> SetResult:
+) -> SetVerificationResult:
     """A comparison of the set; by how many rows tables differ, and why others couldn't be compared."""
     differ, why = apart or {}, refused or {}
     tables = []
@@ -594,14 +594,14 @@ def set_verification(
         proof = Proof.of([part], Counted(rows, there), counts)
         tables.append(TableResult(name, title, None if name in why else proof, why.get(name)))
     as_of = ago(6) if len(why) < len(tables) else None
-    return SetResult(42, COMPLETA.name, COMPLETA.shown, tuple(tables), as_of, 3.2)
+    return SetVerificationResult(42, COMPLETA.name, COMPLETA.shown, tuple(tables), as_of, 3.2)
 
 
-def empty_set_verification() -> SetResult:
+def empty_set_verification() -> SetVerificationResult:
     """A comparison of a set of which neither side has rows."""
     nothing = empty_verification(True).proof
     tables = tuple(TableResult(name, title, nothing) for name, title, _ in TABLES_OF_SET)
-    return SetResult(7777, COMPLETA.name, COMPLETA.shown, tables, ago(6), 0.2, known=False)
+    return SetVerificationResult(7777, COMPLETA.name, COMPLETA.shown, tables, ago(6), 0.2, known=False)
 
 
 #: Why tables of a set couldn't be compared.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bot.i18n import translator
-from bot.messages.failures import WORDS
+from bot.messages.failure_texts import WORDS
 from dev.guard import ROOT
 from dev.pages import filled
 

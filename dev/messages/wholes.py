@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.i18n import Translator
 from bot.jobs.view import JobView
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import Shown
 from bot.messages.run_proposal import (
     Part,

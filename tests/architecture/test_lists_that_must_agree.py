@@ -11,7 +11,8 @@ import pytest
 import bot
 import copier
 from bot.config import File
-from bot.jobs.status import TRANSITIONS, Status
+from bot.jobs.models import Status
+from bot.jobs.status import TRANSITIONS
 from dev.guard import ROOT
 
 MODULES = sorted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from bot.jobs.status import RunKind
+from bot.jobs.models import RunKind
 from bot.jobs.view import JobView, RunView
 from dev.messages import runs
 from tests.local_slack.office import button

@@ -8,9 +8,9 @@ import pytest
 
 from bot.errors import AlreadyRunning
 from bot.jobs.actions import ApprovalOutcome, Approvals, Decision
-from bot.jobs.outbox import Kind
+from bot.jobs.models import Approval, Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.repository import Requester
-from bot.jobs.status import Approval, Status
 from bot.jobs.view import JobView
 from tests.tracking import ANA, LOST, PROOF, Ends, Jobs
 
@@ -86,7 +86,7 @@ def test_the_end_that_follows_a_yes_does_not_wait_for_it_to_be_told(office: Offi
     claim = office.jobs.executions.claim(job_id, "host:1")
     assert claim is not None
     Ends(claim).completed(PROOF)
-    assert office.jobs.tell_all() == [Kind.ENDING, Kind.UPDATE, Kind.APPROVED]
+    assert office.jobs.tell_all() == [MessageKind.ENDING, MessageKind.UPDATE, MessageKind.APPROVED]
 
 
 def test_a_retry_needs_no_new_approval(office: Office) -> None:
@@ -105,7 +105,7 @@ def test_a_no_cancels_it_and_is_told(office: Office) -> None:
     assert decision.after is not None
     assert (decision.outcome, decision.after.status) == (ApprovalOutcome.DONE, Status.CANCELLED)
     assert decision.after.approval is Approval.REJECTED
-    assert office.jobs.is_pending(job_id, Kind.ENDING)
+    assert office.jobs.is_pending(job_id, MessageKind.ENDING)
     assert office.jobs.executions.claim(job_id, "host:1") is None
     assert office.jobs.create() != job_id
 
@@ -158,7 +158,7 @@ def test_the_time_runs_out_in_one_sweep_of_many_and_is_told(office: Office) -> N
     assert sorted(swept) == [[]] * 9 + [[job_id]]
     job = office.jobs.see(job_id)
     assert (job.status, job.approval, job.approval_by) == (Status.CANCELLED, Approval.EXPIRED, None)
-    assert office.jobs.is_pending(job_id, Kind.ENDING)
+    assert office.jobs.is_pending(job_id, MessageKind.ENDING)
     assert office.jobs.kinds(job_id) == ["requested", "approval_expired"]
 
 

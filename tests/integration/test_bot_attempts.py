@@ -11,8 +11,9 @@ from sqlalchemy import text
 
 from bot.errors import StaleAttempt
 from bot.jobs.attempt import Attempt
-from bot.jobs.outbox import Kind
-from bot.jobs.status import TRANSITIONS, Status, StopRequest
+from bot.jobs.models import Status, StopRequest
+from bot.jobs.outbox import MessageKind
+from bot.jobs.status import TRANSITIONS
 from bot.work.background import LeaseRenewal
 from tests.tracking import CHUNK, COMPARED, LOST, PLAN, PROOF, SAME, WRONG, Ends, Jobs
 
@@ -100,7 +101,7 @@ def test_a_worker_that_lost_its_job_can_do_nothing_to_it(jobs: Jobs, step: str) 
         )
         assert jobs.kinds(stale.job_id) == events
         assert jobs.executions.claim(stale.job_id, "host:2") or before.status is Status.RUNNING
-    assert not jobs.is_pending(stale.job_id, Kind.ENDING)
+    assert not jobs.is_pending(stale.job_id, MessageKind.ENDING)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -132,8 +133,8 @@ def test_the_end_and_what_is_to_be_told_of_it_are_one_transaction(jobs: Jobs) ->
         )
         STEPS[step](jobs, told)
         STEPS[step](jobs, shell)
-        assert jobs.is_pending(told.job_id, Kind.ENDING)
-        assert not jobs.is_pending(shell.job_id, Kind.ENDING)
+        assert jobs.is_pending(told.job_id, MessageKind.ENDING)
+        assert not jobs.is_pending(shell.job_id, MessageKind.ENDING)
 
 
 def test_a_failed_job_keeps_its_sentence_and_a_code(jobs: Jobs) -> None:

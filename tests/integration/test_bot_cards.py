@@ -10,8 +10,8 @@ import yaml
 from slack_sdk.errors import SlackApiError
 
 from bot.jobs.attempt import Attempt
-from bot.jobs.outbox import Kind
-from bot.jobs.status import Status
+from bot.jobs.models import Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.view import Question, Reason
 from bot.slack.client import Trouble, client, error_name, retry_after, trouble_of
 from dev.guard import ROOT
@@ -206,7 +206,7 @@ def test_a_call_whose_fate_is_unknown_is_made_up_for_once(
         [card] = desk.messages()
         assert card.pinned == (step == "card")
     assert [ES("cancelled") in card.text, len(desk.replies(card.ts))] == [True, 1]
-    assert not desk.jobs.is_pending(claim.job_id, Kind.ENDING)
+    assert not desk.jobs.is_pending(claim.job_id, MessageKind.ENDING)
 
 
 def test_a_post_whose_answer_is_lost_in_a_channel_without_the_bot_is_there_once(desk: Desk) -> None:

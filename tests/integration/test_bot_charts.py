@@ -8,7 +8,7 @@ import pytest
 
 from bot.i18n import translator
 from bot.jobs.attempt import Attempt
-from bot.jobs.outbox import Kind
+from bot.jobs.outbox import MessageKind
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.results import Message
 from tests.desk import CHANNEL, Desk
@@ -63,7 +63,10 @@ def post(slack: LocalSlack, jobs: Jobs) -> Post:
 
 def pending(jobs: Jobs, claim: Attempt) -> bool:
     """Something that says how it ended is still owed."""
-    return any(jobs.is_pending(claim.job_id, kind) for kind in set(Kind) - {Kind.REFRESH, Kind.DOUBLES})
+    return any(
+        jobs.is_pending(claim.job_id, kind)
+        for kind in set(MessageKind) - {MessageKind.REFRESH, MessageKind.DOUBLES}
+    )
 
 
 @pytest.mark.parametrize("end", ["completed", "failed"])
@@ -87,7 +90,7 @@ def test_a_long_copy_gets_a_chart_in_its_reply_in_the_channel_s_language(
     # Whoever can't see it hears the same.
     assert f"{WORDS} {claim.job_id}, intento 1: " in ending.text
     assert not any(WORDS in str(element) for element in ending.blocks or [])
-    assert not any(jobs.is_pending(claim.job_id, kind) for kind in Kind)
+    assert not any(jobs.is_pending(claim.job_id, kind) for kind in MessageKind)
 
 
 def test_a_short_copy_and_one_that_never_copied_get_none(post: Post, jobs: Jobs) -> None:

@@ -12,8 +12,9 @@ from sqlalchemy import text
 from bot.errors import AlreadyRunning, Frozen, StaleAttempt, UnknownJob
 from bot.jobs.actions import Became, Effect
 from bot.jobs.attempt import Attempt
-from bot.jobs.outbox import Kind
-from bot.jobs.status import TRANSITIONS, Status, StopReason
+from bot.jobs.models import Status, StopReason
+from bot.jobs.outbox import MessageKind
+from bot.jobs.status import TRANSITIONS
 from bot.jobs.view import JobView
 from bot.messages.card import card, reply
 from dev.local_slack.plain import plain
@@ -59,7 +60,7 @@ def test_a_running_job_is_asked_to_pause_and_its_worker_learns_it_with_the_next_
     claim.planned(PLAN)
     effect = press(jobs, "pause", claim.job_id)
     assert (effect.became, effect.after.stop_requested, effect.after.status) == (
-        Became.ASKED,
+        Became.REQUESTED,
         StopReason.PAUSE,
         Status.RUNNING,
     )
@@ -135,7 +136,7 @@ def test_a_job_that_is_about_to_pause_can_go_on_instead(jobs: Jobs) -> None:
 def test_many_presses_at_once_on_a_running_job_are_one(jobs: Jobs, name: str) -> None:
     claim = jobs.claimed()
     answers = at_once(lambda: press(jobs, name, claim.job_id))
-    assert sorted(answers) == sorted([Became.ASKED] + [Became.BEFORE] * 9)
+    assert sorted(answers) == sorted([Became.REQUESTED] + [Became.BEFORE] * 9)
     assert jobs.kinds(claim.job_id) == ["requested", "claimed", f"{name}_requested"]
 
 
@@ -157,7 +158,7 @@ def test_a_press_and_a_claim_at_the_same_moment_leave_one_truth(jobs: Jobs) -> N
         if claim is None:
             assert (pressed.result().became, job.status) == (Became.DONE, Status.PAUSED)
         else:
-            assert (pressed.result().became, job.stop_requested) == (Became.ASKED, StopReason.PAUSE)
+            assert (pressed.result().became, job.stop_requested) == (Became.REQUESTED, StopReason.PAUSE)
             assert Ends(claim).released() is Status.PAUSED
 
 
@@ -166,7 +167,7 @@ def test_a_press_and_a_claim_at_the_same_moment_leave_one_truth(jobs: Jobs) -> N
 
 def test_cancelling_beats_pausing_and_can_t_be_taken_back(jobs: Jobs) -> None:
     claim = pausing(jobs)
-    assert press(jobs, "cancel", claim.job_id).became is Became.ASKED
+    assert press(jobs, "cancel", claim.job_id).became is Became.REQUESTED
     for name in ("pause", "resume"):
         assert press(jobs, name, claim.job_id).became is Became.NOT_NOW
     assert Ends(claim).released() is Status.CANCELLED
@@ -177,7 +178,7 @@ def test_a_paused_job_can_be_cancelled_and_its_end_is_told(jobs: Jobs) -> None:
     claim = pausing(jobs, channel_id="C0")
     Ends(claim).released()
     assert press(jobs, "cancel", claim.job_id).after.status is Status.CANCELLED
-    assert jobs.is_pending(claim.job_id, Kind.ENDING)
+    assert jobs.is_pending(claim.job_id, MessageKind.ENDING)
     assert jobs.create() != claim.job_id  # the liquidation is free for another job
 
 
@@ -198,7 +199,7 @@ def test_a_press_at_the_very_end_is_before_it_or_after_it(jobs: Jobs) -> None:
             ending = pool.submit(Ends(claim).completed, PROOF)
             pressed = pool.submit(press, jobs, "cancel", claim.job_id)
             ending.result()
-        assert pressed.result().became in {Became.ASKED, Became.NOT_NOW}
+        assert pressed.result().became in {Became.REQUESTED, Became.NOT_NOW}
         job = jobs.see(claim.job_id)
         assert (job.status, job.stop_requested) == (Status.COMPLETED, None)
 
@@ -237,12 +238,12 @@ def failed(jobs: Jobs, **values: Any) -> Attempt:
 
 def test_a_failed_job_is_tried_again_with_all_its_tries_and_a_pinned_card(jobs: Jobs) -> None:
     claim = failed(jobs)
-    assert jobs.tell_all() == [Kind.ENDING, Kind.CARD]
+    assert jobs.tell_all() == [MessageKind.ENDING, MessageKind.CARD]
     effect = press(jobs, "retry", claim.job_id)
     assert (effect.became, effect.to_enqueue) == (Became.DONE, (claim.job_id,))
     job = effect.after
     assert (job.status, job.error, job.error_message, job.finished_at) == (Status.PENDING, None, None, None)
-    assert jobs.tell_all() == [Kind.CARD]
+    assert jobs.tell_all() == [MessageKind.CARD]
     again = jobs.executions.claim(job.id, "host:2")
     assert again is not None
     assert again.number == 2
@@ -273,7 +274,7 @@ def test_a_job_that_is_cancelled_before_its_retry_began_is_told_so(jobs: Jobs) -
     press(jobs, "retry", claim.job_id)
     press(jobs, "cancel", claim.job_id)
     assert jobs.see(claim.job_id).status is Status.CANCELLED
-    assert Kind.ENDING in jobs.tell_all()
+    assert MessageKind.ENDING in jobs.tell_all()
 
 
 # ------------------------------------------------------------------------------------------ what doesn't fit
@@ -321,14 +322,14 @@ def test_a_job_that_doesn_t_exist_is_said_not_to(jobs: Jobs, name: str) -> None:
 
 def test_a_press_that_comes_while_a_courier_has_the_last_one_in_hand_is_told_too(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
-    assert jobs.tell_all() == [Kind.CARD]
+    assert jobs.tell_all() == [MessageKind.CARD]
     press(jobs, "pause", claim.job_id)
     in_hand = jobs.outbox.take()
     assert in_hand is not None
     press(jobs, "resume", claim.job_id)
     assert jobs.outbox.take() is None  # one outbox relay at a time
     jobs.outbox.done(in_hand)
-    assert jobs.tell_all() == [Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.UPDATE]
     assert jobs.tell_all() == []
 
 
@@ -358,7 +359,7 @@ def test_a_freeze_stops_claims_chunks_and_the_sweep_and_lifting_it_brings_all_ba
     jobs.store.enqueued(waiting)
     jobs.tell_all()
     jobs.freezes.freeze(ANA, "mantenimiento")
-    assert jobs.tell_all() == [Kind.UPDATE, Kind.UPDATE]  # every card says so
+    assert jobs.tell_all() == [MessageKind.UPDATE, MessageKind.UPDATE]  # every card says so
     assert jobs.executions.claim(waiting, "host:2") is None
     heard = []
     with jobs.engine.begin() as connection:

@@ -22,7 +22,7 @@ from bot.config import CopySection, File, SetSection, SlackSection
 from bot.i18n import translator
 from bot.jobs.actions import RunControl
 from bot.jobs.freezes import Freezes
-from bot.jobs.status import RunKind
+from bot.jobs.models import RunKind
 from bot.messages import answers, proposal
 from bot.messages.blocks import Message, of_liquidation
 from bot.messages.proposal import Carried

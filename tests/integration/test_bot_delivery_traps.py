@@ -7,9 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bot.jobs.claims import ClaimLost
-from bot.jobs.models import CopyJob
-from bot.jobs.outbox import Kind, announce
+from bot.jobs.models import ClaimLost, CopyJob
+from bot.jobs.outbox import MessageKind, announce
 from bot.jobs.workers import UnbrokenBeats
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, ES, Desk
@@ -75,7 +74,7 @@ def test_a_clock_that_is_set_back_repeats_no_edit_without_end(desk: Desk) -> Non
     for _ in range(3):
         desk.outbox_relay.deliver_due()
     assert len(desk.slack.calls("chat.update")) == 1
-    assert desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
+    assert desk.jobs.is_pending(claim.job_id, MessageKind.REFRESH)
 
 
 def test_a_clock_that_is_set_back_takes_no_job_from_its_living_worker(jobs: Jobs) -> None:
@@ -91,7 +90,7 @@ def test_a_press_and_a_word_for_all_at_the_same_moment_wait_for_each_other_in_or
 
     def told() -> None:
         with jobs.engine.begin() as connection:
-            announce(connection, Kind.UPDATE, CopyJob.id == job_id)
+            announce(connection, MessageKind.UPDATE, CopyJob.id == job_id)
 
     with ThreadPoolExecutor(8) as pool:
         for _ in range(20):
@@ -127,7 +126,7 @@ def test_what_is_announced_while_a_try_fails_is_due_at_once(jobs: Jobs) -> None:
     due = jobs.outbox.take()
     assert due is not None
     with jobs.engine.begin() as connection:
-        announce(connection, Kind.CARD, CopyJob.id == job_id)
+        announce(connection, MessageKind.CARD, CopyJob.id == job_id)
     jobs.outbox.later(due, 300.0, "fatal_error")
     again = jobs.outbox.take()
     assert again is not None
@@ -141,7 +140,7 @@ def test_a_press_that_the_ending_doesn_t_show_is_told_by_itself(desk: Desk) -> N
     Ends(claim).cancelled()
     desk.outbox_relay.deliver_due()
     with desk.jobs.engine.begin() as connection:
-        announce(connection, Kind.UPDATE, CopyJob.id == claim.job_id)
+        announce(connection, MessageKind.UPDATE, CopyJob.id == claim.job_id)
     edits = len(desk.slack.calls("chat.update"))
     desk.deliver()
     assert len(desk.slack.calls("chat.update")) == edits + 1

@@ -18,7 +18,7 @@ from bot.app import build_app
 from bot.commands import copy_liquidation
 from bot.config import CatalogueSection, CopySection, File, SlackSection
 from bot.i18n import translator
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.messages import answers, card, proposal, verification
 from bot.messages.blocks import of_liquidation
 from bot.slack.access import OWN_A_MINUTE, SPARE_A_MINUTE

@@ -6,8 +6,8 @@ import pytest
 
 from bot.errors import UnknownJob, UnknownRun
 from bot.jobs.actions import Followed, Followers
+from bot.jobs.models import RunKind
 from bot.jobs.repository import Requester, RunRequest
-from bot.jobs.status import RunKind
 from dev.local_slack.client import LocalSlack
 from tests.desk import CHANNEL, Desk
 from tests.tracking import ANA, LOST, PLAN, PROOF, Ends, Jobs

@@ -12,9 +12,8 @@ import pytest
 from bot.config import FreezeSection
 from bot.errors import Frozen
 from bot.jobs.freezes import FreezeWindows
-from bot.jobs.notices import Notices
-from bot.jobs.outbox import Kind
-from bot.jobs.status import Status, StopReason
+from bot.jobs.models import Status, StopReason
+from bot.jobs.outbox import MessageKind, Notices
 from bot.messages.card import card
 from dev.local_slack.plain import plain
 from tests.shown import EN
@@ -65,7 +64,7 @@ def test_its_channel_and_the_cards_are_told_of_that_end_once(jobs: Jobs) -> None
     the_freeze_is_over(jobs)
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(lambda each: each(), look)) == [False, True]
-    assert jobs.tell_all() == [Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.UPDATE]
     assert jobs.sweep().to_enqueue == [job_id]  # its message may have been laid aside meanwhile
     notices = Notices(jobs.engine)
     notice, nothing = notices.take(), notices.take()
@@ -91,7 +90,7 @@ def test_in_a_window_no_job_is_created_none_is_claimed_and_a_running_one_stops_a
     waiting, attempt = jobs.create(1, channel_id="C0"), jobs.claimed(liquidation=2, channel_id="C0")
     jobs.tell_all()
     assert windows(jobs, ALWAYS).look()
-    assert jobs.tell_all() == [Kind.UPDATE, Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.UPDATE, MessageKind.UPDATE]
     with pytest.raises(Frozen, match="the freeze window closing of the configuration"):
         jobs.create(3)
     assert jobs.executions.claim(waiting, "host:2") is None
@@ -127,7 +126,7 @@ def test_of_several_processes_one_tells_of_a_window_s_begin_and_one_of_its_end(j
             return [*pool.map(lambda each: each.look(), processes)]
 
     assert any(all_look())
-    assert jobs.tell_all() == [Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.UPDATE]
     assert not any(all_look())
 
 

@@ -13,9 +13,9 @@ import pytest
 from bot.config import File, WatchSection
 from bot.i18n import translator
 from bot.jobs.freshness import Freshness, FreshnessReader, Held, SetFreshness
+from bot.jobs.models import FreshnessState, RunKind
 from bot.jobs.receipts import Receipts, Wanted
 from bot.jobs.repository import RunRequest
-from bot.jobs.status import FreshnessState, RunKind
 from bot.jobs.view import AgreedCounts
 from bot.jobs.watch import Rounds
 from bot.messages import freshness as words

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from bot.jobs.models import Status
 from bot.jobs.repository import RUNS, JobHistory, Requester
-from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters
 from tests.tracking import Jobs
 

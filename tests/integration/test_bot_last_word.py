@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from bot.jobs.outbox import Kind
+from bot.jobs.models import ClaimLost
+from bot.jobs.outbox import MessageKind
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.documented_errors import COMMON_ERRORS, OWN_ERRORS
 from tests.desk import CHANNEL, ES, Desk
@@ -53,7 +54,7 @@ def test_whatever_a_channel_answers_for_ever_the_requester_reads_one_end(
         desk.outbox_relay.deliver_due()
         desk.deliver()
         endings = [ending.text for ending in desk.endings(claim.job_id)]
-        if len(endings) != 1 or desk.jobs.is_pending(claim.job_id, Kind.ENDING):
+        if len(endings) != 1 or desk.jobs.is_pending(claim.job_id, MessageKind.ENDING):
             unread[error] = endings
         desk.slack.clear_faults()
         desk.jobs.empty()
@@ -193,7 +194,7 @@ def test_a_progress_edit_that_slack_applies_after_the_end_is_mended_by_whoever_d
     slack.wait_for(lambda: ES("cancelled") not in desk.messages()[0].text)
     desk.look_after_lost_calls()
     assert ES("cancelled") in desk.messages()[0].text
-    assert jobs.is_pending(claim.job_id, Kind.REFRESH)  # and looked after for a while
+    assert jobs.is_pending(claim.job_id, MessageKind.REFRESH)  # and looked after for a while
 
 
 def test_a_progress_edit_is_not_sent_once_the_end_is_known(desk: Desk) -> None:
@@ -224,7 +225,7 @@ def test_an_edit_that_was_answered_leaves_nothing_to_do(desk: Desk) -> None:
     claim.planned(PLAN)
     desk.card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 1
-    assert not desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
+    assert not desk.jobs.is_pending(claim.job_id, MessageKind.REFRESH)
 
 
 def test_a_lost_edit_is_looked_after_though_a_later_one_was_answered(desk: Desk) -> None:
@@ -234,7 +235,7 @@ def test_a_lost_edit_is_looked_after_though_a_later_one_was_answered(desk: Desk)
     claim.planned(PLAN)
     Desk(desk.slack, desk.jobs).card_publisher.progress(desk.jobs.see(claim.job_id))
     assert len(desk.slack.calls("chat.update")) == 2
-    assert desk.jobs.is_pending(claim.job_id, Kind.REFRESH)
+    assert desk.jobs.is_pending(claim.job_id, MessageKind.REFRESH)
 
 
 def test_a_relay_that_was_frozen_before_its_post_says_nothing_more(slack: LocalSlack, jobs: Jobs) -> None:
@@ -245,7 +246,8 @@ def test_a_relay_that_was_frozen_before_its_post_says_nothing_more(slack: LocalS
     assert due is not None
     jobs.run("UPDATE traspaso.outbox SET claimed_until = now() - interval '1 s' WHERE claimed_until > now()")
     other.outbox_relay.deliver_due()
-    frozen.outbox_relay.deliver(due)
+    with pytest.raises(ClaimLost):
+        frozen.outbox_relay.deliver(due)
     [card] = other.messages()
     assert len(other.replies(card.ts)) == 1
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, create_engine
 import migrations
 from bot.jobs.attempt import Executions
 from bot.jobs.models import SCHEMA, Base
-from bot.jobs.outbox import REMINDERS, Kind, Outbox
+from bot.jobs.outbox import REMINDERS, MessageKind, Outbox
 from bot.jobs.view import NOTHING_SHOWN
 from tests.support import Database
 
@@ -60,7 +60,7 @@ def test_the_way_back_leaves_nothing_in_the_outbox_that_the_older_release_can_t_
     engine = engine_of(consulta)
     migrations.upgrade(engine)
     consulta.execute(JOB)
-    for kind in Kind:
+    for kind in MessageKind:
         consulta.execute(f"INSERT INTO traspaso.outbox (job_id, attempt, kind) VALUES (1, 0, '{kind}')")
     migrations.downgrade(engine, "0003")
     kinds = {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")}
@@ -75,14 +75,18 @@ def test_a_chart_that_the_release_before_still_owed_is_owed_no_more_and_nothing_
     engine = engine_of(consulta)
     migrations.upgrade(engine, "0004")
     consulta.execute(JOB)
-    for kind in (*Kind, "chart"):
+    for kind in (*MessageKind, "chart"):
         consulta.execute(f"INSERT INTO traspaso.outbox (job_id, attempt, kind) VALUES (1, 0, '{kind}')")
     migrations.upgrade(engine)
     kinds = {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")}
-    assert kinds == set(Kind)
+    assert kinds == set(MessageKind)
     migrations.downgrade(engine, "0004")
     left = {kind for (kind,) in consulta.rows("SELECT kind FROM traspaso.outbox")}
-    assert left == set(Kind) - {Kind.APPROVED, Kind.FOLLOWER, *REMINDERS}  # which that release doesn't know
+    assert left == set(MessageKind) - {
+        MessageKind.APPROVED,
+        MessageKind.FOLLOWER,
+        *REMINDERS,
+    }  # which that release doesn't know
     migrations.upgrade(engine)
     engine.dispose()
 
@@ -102,7 +106,7 @@ def test_what_the_release_before_adds_during_a_rollout_is_left_to_it_and_holds_n
     due, nothing = outbox.take(), outbox.take()
     engine.dispose()
     assert due is not None
-    assert (due.kind, nothing) == (Kind.ENDING, None)
+    assert (due.kind, nothing) == (MessageKind.ENDING, None)
 
 
 def test_what_the_release_before_had_begun_is_looked_for_by_this_one(consulta: Database) -> None:

@@ -13,7 +13,7 @@ import pytest
 import migrations
 from bot.i18n import translator
 from bot.jobs.failure import failure_of
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from copier.errors import DatabaseFailed, Permanent, Transient, failures_of
 from dev.guard import Guard
 from dev.pgbouncer import PgBouncer

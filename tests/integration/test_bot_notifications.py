@@ -17,12 +17,13 @@ from sqlalchemy import text
 from bot.config import File, Occasion
 from bot.errors import AddressUnknown
 from bot.i18n import translator
+from bot.jobs import notifications
 from bot.jobs.actions import Approvals, RunApprovals, RunControl
 from bot.jobs.attempt import SecondPerson
 from bot.jobs.cards import Carded
-from bot.jobs.notifications import Notifications, tell
+from bot.jobs.models import RunKind, Status
+from bot.jobs.notifications import Notifications
 from bot.jobs.repository import Request, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.jobs.view import AgreedCounts, JobView, NotificationDetail, Question, Reason, RunView, answered
 from bot.messages import notification
 from bot.notify.destinations import BadDestination, Destination
@@ -217,10 +218,12 @@ def test_what_others_find_out_later_is_told_by_one_call_and_once_for_each_key(
     missed = NotificationDetail(copy="items", schedule="nightly", due_at=due)
     for _ in range(2):
         with jobs.engine.begin() as connection:
-            tell(connection, Occasion.MISSED_SCHEDULE, key="nightly 2026-11-24T02:00", detail=missed)
+            notifications.notify(
+                connection, Occasion.MISSED_SCHEDULE, key="nightly 2026-11-24T02:00", detail=missed
+            )
     job = completed(jobs)
     with jobs.engine.begin() as connection:
-        tell(connection, Occasion.DRIFT, job.id, job.attempt)
+        notifications.notify(connection, Occasion.DRIFT, job.id, job.attempt)
     deliver(relay, "hook")
     titles = sorted(post.body["title"] for post in hook.posts)
     assert titles == [
@@ -418,7 +421,7 @@ def test_that_prod_has_moved_on_from_a_set_is_told_to_all_that_any_of_its_copies
     relay = relay_of(jobs, urls, file)
     with jobs.engine.begin() as connection:
         detail = NotificationDetail(copy="completa", liquidations=(42,))
-        tell(connection, Occasion.DRIFT, key="completa:2026-11-24", detail=detail)
+        notifications.notify(connection, Occasion.DRIFT, key="completa:2026-11-24", detail=detail)
     deliver(relay, *urls)
     told = "Traspaso: Prod cambió después de la copia “Liquidación completa”"
     assert [post.body["title"] for post in hook.posts] == [each.subject for each in mail.mails] == [told]

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from bot.jobs.claims import ClaimLost
-from bot.jobs.outbox import Due, Kind
+from bot.jobs.models import ClaimLost
+from bot.jobs.outbox import Due, MessageKind
 from bot.jobs.view import JobView
 from bot.slack.outbox_relay import OutboxRelay
 from tests.tracking import ANA, Ends, Jobs
@@ -28,37 +28,37 @@ def make_all_due(jobs: Jobs) -> None:
 
 
 def test_another_way_of_telling_people_is_a_class_with_one_method_fed_by_the_same_outbox(jobs: Jobs) -> None:
-    sent: list[tuple[Kind, str]] = []
+    sent: list[tuple[MessageKind, str]] = []
 
     class Mail:
         def deliver(self, due: Due, job: JobView) -> None:
             sent.append((due.kind, job.requester_id))
             jobs.outbox.done(due)
 
-    relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(Kind, Mail()))
+    relay = OutboxRelay(jobs.outbox, jobs.store, dict.fromkeys(MessageKind, Mail()))
     claim = jobs.claimed(channel_id="C0")
     Ends(claim).cancelled()
     requester = jobs.see(claim.job_id).requester_id
     assert relay.deliver_due() == len(sent)
-    assert (Kind.ENDING, requester) in sent
+    assert (MessageKind.ENDING, requester) in sent
     assert relay.deliver_due() == 0
 
 
 def test_an_ending_overtakes_a_card_that_slack_doesn_t_take(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     card = take(jobs)
-    assert card.kind is Kind.CARD
+    assert card.kind is MessageKind.CARD
     jobs.outbox.later(card, 60.0, "ratelimited", unsure=False)
     assert jobs.outbox.take() is None
     Ends(claim).cancelled()
-    assert take(jobs).kind is Kind.ENDING
+    assert take(jobs).kind is MessageKind.ENDING
 
 
 def test_an_ending_goes_before_what_was_announced_earlier(jobs: Jobs) -> None:
     claim = jobs.claimed(channel_id="C0")
     jobs.control.pause(claim.job_id, ANA)
     Ends(claim).cancelled()
-    assert jobs.tell_all() == [Kind.ENDING, Kind.CARD, Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.ENDING, MessageKind.CARD, MessageKind.UPDATE]
 
 
 def test_one_message_of_a_job_is_in_hand_at_a_time(jobs: Jobs) -> None:
@@ -67,7 +67,7 @@ def test_one_message_of_a_job_is_in_hand_at_a_time(jobs: Jobs) -> None:
     Ends(claim).cancelled()
     assert jobs.outbox.take() is None
     jobs.outbox.done(card)
-    assert take(jobs).kind is Kind.ENDING
+    assert take(jobs).kind is MessageKind.ENDING
 
 
 def test_what_a_delivered_ending_shows_is_told_by_it(jobs: Jobs) -> None:
@@ -85,7 +85,7 @@ def test_what_was_announced_after_a_message_was_taken_is_told_by_the_next_one(jo
     card = take(jobs)
     jobs.control.resume(claim.job_id, ANA)
     jobs.outbox.done(card, shown=True)
-    assert jobs.tell_all() == [Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.UPDATE]
 
 
 def test_many_presses_count_as_no_failure_of_slack(jobs: Jobs) -> None:
@@ -169,7 +169,7 @@ def test_many_relays_at_once_take_each_message_once_and_one_of_each_job(jobs: Jo
     for job_id in ids:
         jobs.control.cancel(job_id, ANA)
 
-    def deliver(_: int) -> list[tuple[int, Kind]]:
+    def deliver(_: int) -> list[tuple[int, MessageKind]]:
         taken = []
         while due := jobs.outbox.take():
             taken.append((due.job_id, due.kind))
@@ -177,16 +177,16 @@ def test_many_relays_at_once_take_each_message_once_and_one_of_each_job(jobs: Jo
 
     with ThreadPoolExecutor(8) as pool:
         taken = [each for batch in pool.map(deliver, range(8)) for each in batch]
-    assert sorted(taken) == [(job_id, Kind.ENDING) for job_id in ids]
+    assert sorted(taken) == [(job_id, MessageKind.ENDING) for job_id in ids]
 
 
 def test_what_makes_up_for_a_lost_edit_is_done_again_until_slack_can_t_apply_it_any_more(jobs: Jobs) -> None:
     jobs.create(channel_id="C0")
     card = take(jobs)
-    jobs.outbox.unsure(card, Kind.REFRESH)
+    jobs.outbox.unsure(card, MessageKind.REFRESH)
     jobs.outbox.done(card)
     rounds = 0
-    while jobs.is_pending(card.job_id, Kind.REFRESH):
+    while jobs.is_pending(card.job_id, MessageKind.REFRESH):
         assert jobs.outbox.take() is None  # each in its time
         jobs.run(
             "UPDATE traspaso.outbox SET announced_at = announced_at - (next_try_at - now()), "

@@ -13,10 +13,10 @@ from bot.config import CopySection, SlackSection
 from bot.i18n import translator
 from bot.jobs.attempt import SecondPerson
 from bot.jobs.failure import Failure
+from bot.jobs.models import Status
 from bot.jobs.repository import LATEST, HomeRepository, Requester
-from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters, Question, Reason
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.home import SHOWN
 from bot.messages.question import pressed
 from bot.slack import home_publisher as panel_module

@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from bot.errors import StaleAttempt
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became, Effect
 from bot.jobs.attempt import Attempt, NobodyCanApprove, SecondPerson
-from bot.jobs.outbox import Kind
+from bot.jobs.models import Approval, Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.repository import Requester
-from bot.jobs.status import Approval, Status
 from bot.jobs.view import AgreedCounts, JobView, Question, Reason, RowCounts
 from tests.tracking import ANA, BOB, CHUNK, LOST, Ends, Jobs
 
@@ -142,7 +142,7 @@ def test_a_press_for_other_numbers_changes_nothing_and_has_the_card_told_anew(jo
     for numbers in (None, REMOVAL.numbers, RowCounts(150_501, 0), RowCounts(150_500, 1)):
         jobs.tell_all()
         assert confirm(jobs, claim.job_id, numbers=numbers).became is Became.STALE
-        assert jobs.tell_all() == [Kind.UPDATE]
+        assert jobs.tell_all() == [MessageKind.UPDATE]
     assert jobs.see(claim.job_id).question == MOVED
     assert "confirmed" not in jobs.kinds(claim.job_id)
 
@@ -211,7 +211,7 @@ def test_a_yes_to_a_removal_confirms_it_and_a_no_ends_the_job(jobs: Jobs) -> Non
     rejected = approvals.reject(no.job_id, BOB)
     assert rejected.after is not None
     assert rejected.after.status is Status.CANCELLED
-    assert jobs.is_pending(no.job_id, Kind.ENDING)
+    assert jobs.is_pending(no.job_id, MessageKind.ENDING)
 
 
 def test_a_plain_yes_leaves_what_was_shown_and_confirmed_as_it_was(jobs: Jobs) -> None:
@@ -231,12 +231,12 @@ def test_a_question_to_a_second_person_ends_when_nobody_answers_in_time(jobs: Jo
 
 def test_each_question_is_told_and_one_that_was_answered_is_told_no_more(jobs: Jobs) -> None:
     claim = asked(jobs)
-    assert jobs.tell_all() == [Kind.CARD, Kind.QUESTION]
+    assert jobs.tell_all() == [MessageKind.CARD, MessageKind.QUESTION]
     confirm(jobs, claim.job_id)
     again = jobs.executions.claim(claim.job_id, "host:2")
     assert again is not None
     Ends(again).ask(REMOVAL, None)
-    assert jobs.tell_all() == [Kind.QUESTION, Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.QUESTION, MessageKind.UPDATE]
 
 
 def test_errors_of_before_are_no_reason_any_more(jobs: Jobs) -> None:

@@ -18,7 +18,16 @@ from sqlalchemy import text
 
 import migrations
 from bot.jobs.actions import Approvals
-from bot.jobs.receipts import BEFORE_THE_FIRST, Period, Receipt, Receipts, Wanted, WrongPeriod, hash_of, walk
+from bot.jobs.receipts import (
+    BEFORE_THE_FIRST,
+    DateRange,
+    Receipt,
+    Receipts,
+    Wanted,
+    WrongDateRange,
+    hash_of,
+    walk,
+)
 from dev.guard import ROOT
 from tests.support import Database
 from tests.tracking import ANA, BOB, LOST, PLAN, PROOF, WRONG, Ends, Jobs
@@ -376,9 +385,9 @@ def test_receipts_are_found_by_period_job_and_liquidation(jobs: Jobs) -> None:
     def found(**wanted: Any) -> list[int]:
         return [entry.content["job"] for entry in receipts.entries(Wanted(**wanted))]
 
-    today = Period.parse(datetime.now(UTC).strftime("%Y-%m-%d"))
+    today = DateRange.parse(datetime.now(UTC).strftime("%Y-%m-%d"))
     assert found() == found(period=today) == [first, second]
-    assert found(period=Period.parse("2020..2021")) == []
+    assert found(period=DateRange.parse("2020..2021")) == []
     assert found(job_id=second) == [second]
     assert found(liquidation_id=7) == [first]
     assert [entry.content["job"] for entry in receipts.entries(Wanted(), limit=1)] == [second]
@@ -396,7 +405,7 @@ def test_receipts_are_found_by_period_job_and_liquidation(jobs: Jobs) -> None:
     ],
 )
 def test_a_period_is_a_year_a_month_a_day_or_two_of_them(words: str, begin: str, end: str) -> None:
-    period = Period.parse(words)
+    period = DateRange.parse(words)
     assert (f"{period.begin:%Y-%m-%d}", f"{period.end:%Y-%m-%d}") == (begin, end)
     assert period.begin.tzinfo is UTC
 
@@ -406,5 +415,5 @@ def test_a_period_is_a_year_a_month_a_day_or_two_of_them(words: str, begin: str,
     ["", "november", "2026-13", "2026-02-30", "2026-11..2026-10", "..", "0000", "9999-12-31", "２０２６"],
 )
 def test_what_is_no_period_is_said_to_be_none(words: str) -> None:
-    with pytest.raises(WrongPeriod):
-        Period.parse(words)
+    with pytest.raises(WrongDateRange):
+        DateRange.parse(words)

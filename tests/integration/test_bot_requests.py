@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bot.errors import AlreadyRunning
+from bot.jobs.models import Status
 from bot.jobs.repository import Requester
-from bot.jobs.status import Status
 from copier import CopySpec, TableName
 from tests.tracking import ANA, TABLE, Ends, Jobs
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from bot.errors import StaleAttempt
-from bot.jobs.outbox import Kind
-from bot.jobs.status import Status
+from bot.jobs.models import Status
+from bot.jobs.outbox import MessageKind
 from dev.binaries import installed_programs
 from dev.guard import ROOT
 from tests.support import Database
@@ -79,7 +79,7 @@ def test_a_job_that_ran_when_the_dump_was_made_runs_again_after_a_restore_and_en
     Ends(again).completed(PROOF)
     assert own.see(running.job_id).status is Status.COMPLETED
     assert own.see(done).status is Status.PENDING
-    assert Kind.ENDING in own.tell_all()
+    assert MessageKind.ENDING in own.tell_all()
     assert own.create(liquidation=43) > lost + 100
 
 

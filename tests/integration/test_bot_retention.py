@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from bot.i18n import translator
 from bot.jobs.actions import Approvals
+from bot.jobs.models import RunKind, Status
 from bot.jobs.repository import RunRequest
 from bot.jobs.retention import EVERY, Pruned, Pruning, Retention
-from bot.jobs.status import RunKind, Status
 from bot.messages.card import card
 from bot.messages.status import details
 from bot.work.background import Pruner

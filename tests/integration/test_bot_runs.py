@@ -11,9 +11,9 @@ import pytest
 from bot.commands import buttons
 from bot.jobs.actions import ApprovalOutcome, Became, RunApprovals, RunControl
 from bot.jobs.attempt import Attempt
-from bot.jobs.outbox import Kind, Outbox
+from bot.jobs.models import RunKind, Status
+from bot.jobs.outbox import MessageKind, Outbox
 from bot.jobs.repository import CreatedRun, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.jobs.totals import RUNS
 from bot.jobs.view import AgreedCounts, Question, Reason, RunView, answered
 from bot.messages import run as messages
@@ -129,7 +129,7 @@ def test_of_two_jobs_that_end_at_the_same_moment_one_ends_the_run(runs: Runs) ->
         endings = []
         while due := runs.jobs.outbox.take():
             runs.jobs.outbox.done(due)
-            endings += [due] if due.kind is Kind.ENDING else []
+            endings += [due] if due.kind is MessageKind.ENDING else []
         assert [due.run_id for due in endings] == [run.id]
 
 
@@ -333,14 +333,14 @@ def test_the_messages_of_a_run_are_claimed_one_at_a_time(runs: Runs) -> None:
     runs.ask(40, 41)
     first = runs.jobs.outbox.take()
     assert first is not None
-    assert (first.job_id, first.kind) == (None, Kind.CARD)
+    assert (first.job_id, first.kind) == (None, MessageKind.CARD)
     run = runs.see(first.run_id or 0)
     runs.control.pause(run.id, BOB)
     assert Outbox(runs.jobs.engine).take() is None
     runs.jobs.outbox.done(first)
     second = runs.jobs.outbox.take()
     assert second is not None
-    assert (second.run_id, second.kind) == (run.id, Kind.UPDATE)
+    assert (second.run_id, second.kind) == (run.id, MessageKind.UPDATE)
 
 
 def test_a_run_for_later_says_when_and_one_press_has_all_of_it_begin_now(runs: Runs) -> None:

@@ -16,19 +16,18 @@ from slack_bolt import BoltRequest
 from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SetSection, SlackSection
 from bot.i18n import translator
-from bot.jobs.claims import ClaimLost
 from bot.jobs.freezes import Freezes
-from bot.jobs.notices import Notices
+from bot.jobs.models import Approval, ClaimLost, FiringState, RunKind
 from bot.jobs.notifications import Fact, Notifications
+from bot.jobs.outbox import Notices
 from bot.jobs.repository import HomeRepository
 from bot.jobs.schedules import BACK, MISSED_ROWS, Calendar, Firing, Schedules
-from bot.jobs.status import Approval, FiringState, RunKind
 from bot.jobs.view import HomeFilters, JobView, RunView
 from bot.messages import run as run_words
 from bot.messages import schedules as words
 from bot.slack.access import Access, People
 from bot.slack.client import client
-from bot.slack.notice_relay import NoticeRelay
+from bot.slack.outbox_relay import NoticeRelay
 from bot.work.scheduler import FiringRunner
 from copier import TableName
 from dev.local_slack.client import LocalSlack
@@ -265,7 +264,7 @@ def site(jobs: Jobs, sides: Sides, slack: LocalSlack) -> Site:
 def test_a_firing_asks_for_its_copy_as_its_user_and_says_so_on_the_card(site: Site) -> None:
     firing = site.fired()
     [job] = site.created()
-    assert (firing.state, firing.jobs, firing.has_to_be_told) == (FiringState.DONE, [job.id], False)
+    assert (firing.state, firing.jobs, firing.needs_notice) == (FiringState.DONE, [job.id], False)
     assert (job.liquidation_id, job.requester_id, job.channel_id, job.schedule) == (
         42,
         "U0ANA",
@@ -409,7 +408,7 @@ def test_while_prod_is_away_a_firing_is_tried_again(site: Site) -> None:
 def test_a_catalogue_that_is_missing_ends_a_firing_at_once_and_is_named(site: Site) -> None:
     site.sides.prod.execute("DROP TABLE liquidations")
     firing = site.fired(liquidation=None, liquidations={"newest": 1})
-    assert (firing.state, firing.has_to_be_told) == (FiringState.FAILED, True)
+    assert (firing.state, firing.needs_notice) == (FiringState.FAILED, True)
     assert "liquidations" in words.firing(firing, {}, EN).text
 
 

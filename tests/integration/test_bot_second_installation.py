@@ -11,9 +11,9 @@ from sqlalchemy import Engine, create_engine
 
 import migrations
 from bot.errors import StaleAttempt
-from bot.jobs.outbox import Kind
+from bot.jobs.models import Status
+from bot.jobs.outbox import MessageKind
 from bot.jobs.repository import HomeRepository
-from bot.jobs.status import Status
 from bot.jobs.view import HomeFilters
 from bot.slack.card_publisher import metadata_of
 from bot.slack.rate_limit import Allowance, Pacing
@@ -109,7 +109,7 @@ def test_a_job_goes_its_whole_way_in_another_schema_and_leaves_nothing_in_the_us
     Ends(attempt).completed(PROOF)
     second.sweep()
     assert second.see(job_id).status is Status.COMPLETED
-    assert second.tell_all() == [Kind.ENDING, Kind.CARD]
+    assert second.tell_all() == [MessageKind.ENDING, MessageKind.CARD]
     home = HomeRepository(second.engine, second.store)
     assert [job.id for job in home.read("U0ANA", HomeFilters()).latest] == [job_id]
     assert home.mark() != HomeRepository(first.engine, first.store).mark()

@@ -12,8 +12,8 @@ import pytest
 from bot import app
 from bot.config import Need, load
 from bot.jobs.actions import Became, Control
+from bot.jobs.models import RunKind, Status
 from bot.jobs.repository import JobHistory, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome
 from copier import CopySpec, TableName
@@ -191,7 +191,7 @@ def test_what_is_done_to_one_job_of_a_set_is_done_to_all(jobs: Jobs) -> None:
     attempts = jobs.executions.claim_set(members[2], "host:1")
     assert [attempt.job_id for attempt in attempts] == list(members)
     assert jobs.executions.claim_set(members[0], "host:2") == []
-    assert control.cancel(members[0], ANA).became is Became.ASKED
+    assert control.cancel(members[0], ANA).became is Became.REQUESTED
     assert {jobs.see(each).stop_requested for each in members} == {"cancel"}
 
 

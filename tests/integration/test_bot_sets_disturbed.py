@@ -20,10 +20,10 @@ from bot.i18n import translator
 from bot.jobs.actions import ApprovalOutcome, Approvals, Became, RunApprovals, RunControl
 from bot.jobs.attempt import Attempt
 from bot.jobs.failure import Failure
+from bot.jobs.models import Approval, RunKind, Status, StopReason, StopRequest
 from bot.jobs.repository import Request, RunRequest
-from bot.jobs.status import Approval, RunKind, Status, StopReason, StopRequest
 from bot.jobs.view import NOTHING_SHOWN, AgreedCounts, JobView, RunView, answered
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.work.cancellation import StopSwitch
 from bot.work.runner import AttemptOutcome, Ended
 from copier import CopySpec, TableName

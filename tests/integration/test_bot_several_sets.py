@@ -20,8 +20,8 @@ from bot.config import File, Need, load
 from bot.i18n import translator
 from bot.jobs.actions import ApprovalOutcome, Became, RunApprovals, RunControl
 from bot.jobs.freshness import FreshnessReader, SetFreshness
+from bot.jobs.models import RunKind, Status
 from bot.jobs.repository import CreatedRun, RunRequest
-from bot.jobs.status import RunKind, Status
 from bot.jobs.view import RunView, answered
 from bot.messages.blocks import Message
 from bot.messages.proposal import Shown

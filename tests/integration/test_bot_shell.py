@@ -18,7 +18,7 @@ from bot.i18n import translator
 from bot.jobs.actions import Approvals
 from bot.jobs.failure import Failure
 from bot.jobs.repository import JobRepository, Request, Requester
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.untrusted_text import one_line
 from copier import CopySpec, TableName
 from tests.copying import Sides, engine

@@ -19,7 +19,7 @@ from bot.i18n import translator
 from bot.jobs.failure import Failure
 from bot.messages import proposal
 from bot.messages.blocks import of_liquidation
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from bot.messages.proposal import Carried
 from bot.slack.client import client
 from bot.slack.ephemeral import RESPOND_SECONDS, Replies

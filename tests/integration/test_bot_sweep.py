@@ -13,12 +13,11 @@ from bot.config import ScheduleSection, WatchSection
 from bot.errors import StaleAttempt
 from bot.jobs.attempt import Attempt
 from bot.jobs.failure import Failure
-from bot.jobs.notices import Notices
+from bot.jobs.models import Status
 from bot.jobs.notifications import Notifications
-from bot.jobs.outbox import Kind
+from bot.jobs.outbox import MessageKind, Notices
 from bot.jobs.retention import Pruning, Retention
 from bot.jobs.schedules import Schedules
-from bot.jobs.status import Status
 from bot.jobs.watch import Rounds
 from bot.jobs.workers import UnbrokenBeats
 from bot.work.background import LivenessBeat, WorkersMissing
@@ -79,7 +78,7 @@ def test_a_job_that_loses_all_its_workers_is_given_up_and_told(jobs: Jobs) -> No
     job = jobs.see(job_id)
     assert (job.status, job.error) == (Status.FAILED, Failure("workers_lost", job.error_message or ""))
     assert job.error_message
-    assert jobs.is_pending(job_id, Kind.ENDING)
+    assert jobs.is_pending(job_id, MessageKind.ENDING)
     assert jobs.kinds(job_id)[-1] == "failed"
 
 
@@ -305,10 +304,10 @@ def test_cards_are_told_once_that_nobody_works_and_once_that_somebody_does(jobs:
     look(3)
     assert told == []  # a bot that has just started can't tell yet
     look(3)
-    assert (told, jobs.tell_all()) == (["told"], [Kind.UPDATE])
+    assert (told, jobs.tell_all()) == (["told"], [MessageKind.UPDATE])
     jobs.somebody_works()
     look(3)
-    assert (told, jobs.tell_all()) == (["told"] * 2, [Kind.UPDATE])
+    assert (told, jobs.tell_all()) == (["told"] * 2, [MessageKind.UPDATE])
 
 
 def test_a_card_that_said_so_before_the_watch_could_tell_is_told_that_somebody_works(jobs: Jobs) -> None:
@@ -321,7 +320,7 @@ def test_a_card_that_said_so_before_the_watch_could_tell_is_told_that_somebody_w
     watch = WorkersMissing(jobs.workers, lambda: None, clock=clock)
     watch.look()
     jobs.workers.begin("host", 1, "1", takes_jobs=True)
-    for announced in ([Kind.UPDATE], []):
+    for announced in ([MessageKind.UPDATE], []):
         clock.now += 5
         watch.look()
         assert jobs.tell_all() == announced
@@ -359,7 +358,7 @@ def test_a_card_that_a_short_lived_worker_made_hopeful_is_told_once_that_nobody_
     jobs.run("UPDATE traspaso.outbox SET announced_at = now() - interval '61 s'")
     jobs.run("UPDATE traspaso.installation SET workers_missing = true")
     assert jobs.workers.announce_change(may_be_missing=True) is None
-    assert jobs.tell_all() == [Kind.UPDATE]
+    assert jobs.tell_all() == [MessageKind.UPDATE]
     assert jobs.workers.announce_change(may_be_missing=True) is None
     assert jobs.tell_all() == []
 

@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql
 import migrations
 from bot.jobs import totals
 from bot.jobs.failure import Failure
+from bot.jobs.models import Status, StopReason
 from bot.jobs.retention import Pruning, Retention
-from bot.jobs.status import Status, StopReason
 from bot.jobs.totals import CHUNK_LABELS
 from bot.monitoring import queries
 from tests.support import Database

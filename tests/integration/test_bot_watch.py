@@ -16,10 +16,9 @@ from sqlalchemy import Engine, create_engine, event
 
 from bot.config import CopySection, File, WatchSection, WorkSection
 from bot.i18n import translator
-from bot.jobs.claims import ClaimLost
 from bot.jobs.freshness import Freshness, FreshnessReader
-from bot.jobs.notices import NoticeKind, Notices
-from bot.jobs.status import FreshnessState
+from bot.jobs.models import ClaimLost, FreshnessState
+from bot.jobs.outbox import NoticeKind, Notices
 from bot.jobs.watch import Round, Rounds
 from bot.messages import freshness as words
 from bot.work.cancellation import StopSwitch

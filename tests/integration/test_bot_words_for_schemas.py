@@ -10,7 +10,7 @@ import pytest
 from bot.config import SIDES
 from bot.i18n import translator
 from bot.jobs.failure import Failure, failure_of
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from copier.errors import ParentsMissing
 from tests.copying import Sides
 from tests.shell import Shell

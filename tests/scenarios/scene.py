@@ -20,7 +20,7 @@ import redis
 from psycopg.rows import dict_row
 
 from bot.i18n import translator
-from bot.jobs.outbox import REMINDERS, Kind
+from bot.jobs.outbox import REMINDERS, MessageKind
 from bot.messages.question import REJECT_CALLBACK
 from bot.slack.access import TO_PRESS
 from dev.compare import Comparison, compare
@@ -553,4 +553,4 @@ def _part_of(message: Message) -> str:
 
 
 def _is_aside(message: Message) -> bool:
-    return _part_of(message).partition("-")[0] in {kind.value for kind in (Kind.APPROVED, *REMINDERS)}
+    return _part_of(message).partition("-")[0] in {kind.value for kind in (MessageKind.APPROVED, *REMINDERS)}

@@ -10,7 +10,7 @@ import pytest
 
 from bot.jobs.failure import Failure
 from bot.messages.card import RETRY_ACTION
-from bot.messages.failures import explained
+from bot.messages.failure_texts import explained
 from dev.proxy import Proxy
 
 from .scene import CHUNK_ROWS, ES, PASSWORD, ROW_VALUE, ROWS, Office, Row, Scene, until

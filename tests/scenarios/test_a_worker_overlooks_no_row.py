@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import create_engine
 
 import migrations
+from bot.jobs.models import Status
 from bot.jobs.repository import JobRepository, Request, Requester
-from bot.jobs.status import Status
 from bot.jobs.view import JobView
 from copier import CopySpec, TableName
 from dev.guard import Guard

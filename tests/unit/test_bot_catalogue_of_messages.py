@@ -16,7 +16,7 @@ from apprise.conversion import html_to_text
 import bot.messages
 from bot.i18n import LANGUAGES, translator
 from bot.messages.blocks import Message
-from bot.messages.failures import WORDS
+from bot.messages.failure_texts import WORDS
 from bot.messages.notification import SUBJECT_LIMIT, Notification
 from dev.guard import ROOT
 from dev.local_slack.blocks import check_blocks, check_message_blocks

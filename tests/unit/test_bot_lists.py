@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.jobs.status import Approval, Status
+from bot.jobs.models import Approval, Status
 from bot.jobs.view import AgreedCounts, Freeze, HomeFilters, HomeView, Person
 from bot.messages import home, status
 from dev.local_slack.plain import plain

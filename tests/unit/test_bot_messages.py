@@ -14,13 +14,13 @@ from hypothesis import example, given, settings
 from bot.commands.registry import help_lines
 from bot.jobs.events import CardMoved, event_of
 from bot.jobs.failure import CODES, Failure
+from bot.jobs.models import Approval, Status, StopReason
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.status import Approval, Status, StopReason
 from bot.jobs.view import Freeze, Moved, NoWorker, Person
 from bot.messages import answers, proposal, question, status
 from bot.messages.blocks import Message, code, sanitized
 from bot.messages.card import CANCEL_ACTION, PAUSE_ACTION, buttons_for, card, reply
-from bot.messages.failures import WORDS, explained
+from bot.messages.failure_texts import WORDS, explained
 from bot.messages.proposal import Carried
 from bot.messages.status import details
 from copier import Count

@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from bot.config import File
-from bot.jobs.status import StopReason, StopRequest
+from bot.jobs.models import StopReason, StopRequest
 from bot.messages.blocks import WORKER_COMMAND
 from bot.slack.access import mentions
 from bot.slack.rate_limit import EDIT, OWN_SPARE_A_MINUTE, CallWindow, Pacing

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bot.jobs.status import LIVE, TRANSITIONS, Status
+from bot.jobs.models import LIVE, Status
+from bot.jobs.status import TRANSITIONS
 
 P, R, Z, C, F, X = (
     Status.PENDING,

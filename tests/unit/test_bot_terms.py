@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.jobs.view import AgreedCounts, Question, Reason, RowCounts
 from bot.messages.card import card
 from bot.messages.question import approval_buttons, confirm_button, pressed, sides

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.i18n import translator
-from bot.jobs.status import Status
+from bot.jobs.models import Status
 from bot.jobs.view import RunView
 from bot.messages import run as messages
-from bot.messages import run_proposal, set_tables
+from bot.messages import run_proposal, set_progress
 from bot.messages.blocks import BUTTON_VALUE_LIMIT
 from bot.messages.proposal import Carried, Offer, Shown
 from bot.messages.run_proposal import WholeOffer, read_offer, whole_card, whole_preview
@@ -87,7 +87,7 @@ def test_hostile_names_break_no_card_and_no_reply_of_a_set(made: RunView) -> Non
 
 
 def test_what_a_table_waits_for_is_what_is_being_written() -> None:
-    words = [set_tables.table(r.SET, job, EN) for job in r.SET.jobs]
+    words = [set_progress.table(r.SET, job, EN) for job in r.SET.jobs]
     assert [state for state, _ in words] == ["complete", "in_progress", "pending", "pending"]
     assert words[2][1] == "60,000 rows · waits for Recibos"
 

@@ -1,4 +1,4 @@
-"""How the tables of a set stand: while it is copied, and when it has ended.
+"""How far a set is, table by table: while it is copied, and when it has ended.
 
 The jobs of a set begin and end together, so what is said of one table goes by its rows, and what a failure is
 said to be goes by the tables that failed themselves.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bot.i18n import Translator
-from bot.jobs.status import Phase, Status
+from bot.jobs.models import Phase, Status
 from bot.jobs.view import JobView, RunView
 from bot.messages.blocks import bare_name, cut, plain, sanitized
 from bot.messages.card import activity, progress, state, time_taken
-from bot.messages.failures import Explained, explained
+from bot.messages.failure_texts import Explained, explained
 
 #: Of a table that was not copied because another one of its set wasn't.
 OF_ANOTHER = "set_failed"
