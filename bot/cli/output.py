@@ -20,7 +20,7 @@ import click
 from bot.config import SIDES, CopySection, ScheduleSection
 from bot.i18n import N_, Translator
 from bot.jobs.models import Approval, CopyChunk, FiringState, Phase, Status
-from bot.jobs.view import JobView, RunView, together
+from bot.jobs.view import JobView, NextWindow, RunView, together
 from bot.jobs.workers import Alive
 from bot.messages.blocks import bare_name, copied, of_liquidation, plain
 from bot.messages.card import activity, progress, receipt, state
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from bot.doctor.checks import Finding
-    from bot.jobs.freezes import NextWindow
     from bot.jobs.receipts import Entry
     from bot.jobs.retention import Pruned
     from bot.jobs.schedules import Firing

@@ -33,7 +33,7 @@ from bot.jobs.models import (
 )
 from bot.jobs.outbox import MessageKind, NoticeKind, announce, owe_notice
 from bot.jobs.repository import Requester, active_freeze, ensure_user, kept_reason
-from bot.jobs.view import Freeze, Person
+from bot.jobs.view import Freeze, NextWindow, Person
 from bot.untrusted_text import clean_name
 
 #: So far ahead windows are written.
@@ -181,16 +181,6 @@ def requeue_after_freeze(connection: Connection) -> None:
 
 # ----------------------------------------------------------------------------
 # The windows of the configuration
-
-
-@dataclass(frozen=True, slots=True)
-class NextWindow:
-    """A window of the configuration, open or to come."""
-
-    name: str
-    begin: datetime
-    end: datetime
-    reason: str | None
 
 
 def windows_of(freezes: Sequence[FreezeSection], after: datetime, until: datetime) -> list[NextWindow]:

@@ -18,10 +18,10 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bot.config import File, Occasion, ScheduleSection
 from bot.jobs import notifications
-from bot.jobs.freezes import GONE, FileRows, NextWindow, windows_of
+from bot.jobs.freezes import GONE, FileRows, windows_of
 from bot.jobs.models import ClaimLost, FiringState, Schedule, ScheduleFiring, has_come
 from bot.jobs.outbox import NoticeKind, owe_notice
-from bot.jobs.view import NotificationDetail
+from bot.jobs.view import NextFiring, NextWindow, NotificationDetail
 
 #: So late a firing isn't missed: processes restart within it at a deploy.
 ON_TIME = timedelta(minutes=2)
@@ -336,15 +336,6 @@ def _firing(row: Any, now: datetime) -> Firing:
 
 # ----------------------------------------------------------------------------
 # What comes next, from the configuration alone
-
-
-@dataclass(frozen=True, slots=True)
-class NextFiring:
-    """When a schedule is due next, and which copy or set it is of, as messages call it."""
-
-    schedule: str
-    copy_shown: str
-    at: datetime
 
 
 class Calendar:

@@ -18,9 +18,7 @@ from bot.jobs.failure import Failure
 from bot.jobs.models import Approval, Phase, RunKind, Status, StopReason
 
 if TYPE_CHECKING:
-    from bot.jobs.freezes import NextWindow
     from bot.jobs.freshness import Watched
-    from bot.jobs.schedules import NextFiring
 
 
 class Reason(StrEnum):
@@ -543,6 +541,25 @@ class HomeFilters:
     user_id: str | None = None
     liquidation_id: int | None = None
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NextFiring:
+    """When a schedule is due next, and which copy or set it is of, as messages call it."""
+
+    schedule: str
+    copy_shown: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NextWindow:
+    """A window of the configuration, open or to come."""
+
+    name: str
+    begin: datetime
+    end: datetime
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)

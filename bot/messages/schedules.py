@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from bot.i18n import Translator
 from bot.jobs.failure import Failure
-from bot.jobs.freezes import NextWindow
 from bot.jobs.models import FiringState
-from bot.jobs.schedules import FAILED, LIVE_ALREADY, NOTHING, Firing, NextFiring
+from bot.jobs.schedules import FAILED, LIVE_ALREADY, NOTHING, Firing
+from bot.jobs.view import NextFiring, NextWindow
 from bot.messages.blocks import COPY_COMMAND, Message, at, code, context, read_out, sanitized, section
 from bot.messages.failure_texts import explained
 

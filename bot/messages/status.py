@@ -29,8 +29,7 @@ from bot.jobs.events import (
 from bot.jobs.freshness import Held
 from bot.jobs.models import Phase, Status
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.schedules import NextFiring
-from bot.jobs.view import JobView, NoWorker, RunView, together
+from bot.jobs.view import JobView, NextFiring, NoWorker, RunView, together
 from bot.messages import freshness, run
 from bot.messages.answers import to_card
 from bot.messages.blocks import (

@@ -8,12 +8,11 @@ from typing import Any
 
 from bot.jobs.events import event_of
 from bot.jobs.failure import Failure
-from bot.jobs.freezes import NextWindow
 from bot.jobs.freshness import Freshness, SetFreshness, Watched
 from bot.jobs.models import Approval, FiringState, FreshnessState, Phase, Status, StopReason
 from bot.jobs.receipts import Receipt
 from bot.jobs.repository import Happening, SlowChunk, Timeline
-from bot.jobs.schedules import Firing, NextFiring
+from bot.jobs.schedules import Firing
 from bot.jobs.view import (
     AgreedCounts,
     Freeze,
@@ -21,6 +20,8 @@ from bot.jobs.view import (
     HomeView,
     JobView,
     Moved,
+    NextFiring,
+    NextWindow,
     NotificationDetail,
     NoWorker,
     Person,

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import psutil
 
+from copier.connections import LOST_SECONDS
+
 from .scene import CHUNK_ROWS, DEFAULTS, ES, ROWS, Office, Scene, until
 
 BEFORE = 5  # chunks in place before the roadblock
@@ -108,7 +110,8 @@ def test_a_worker_back_from_a_long_pause_writes_nothing_more(office: Office, sce
         for process in family:
             os.kill(process.pid, signal.SIGSTOP)
         try:
-            roadblock.reached(job_id, attempt=2)
+            # Stopped in the middle of a transaction it keeps the row locked until consulta ends its session.
+            roadblock.reached(job_id, attempt=2, timeout=60 + LOST_SECONDS)
             roadblock.lift()
             job = scene.completed(job_id)
             assert job["attempt"] == 2
