@@ -23,7 +23,7 @@ CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SAME, DIFFERENT, FAILED = OUTCOMES = ("same", "different", "failed")
 
 
-class _Measures:
+class _Metrics:
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
@@ -79,7 +79,7 @@ class _Measures:
         self.uncaught.inc(0)
 
 
-_measures: _Measures | None = None
+_metrics: _Metrics | None = None
 
 
 def begin(folder: Path | None = None, copies: Iterable[str] = ()) -> CollectorRegistry:
@@ -90,16 +90,16 @@ def begin(folder: Path | None = None, copies: Iterable[str] = ()) -> CollectorRe
     With a ``folder`` several processes count there together, by files of Prometheus's own client. That works
     only for the first caller in a process, before anything else imports `prometheus_client`.
     """
-    global _measures  # noqa: PLW0603 - one for the process, as the processes' threads are
+    global _metrics  # noqa: PLW0603 - one for the process, as the processes' threads are
     if folder is not None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-    if _measures is None:
-        _measures = _Measures()
+    if _metrics is None:
+        _metrics = _Metrics()
         for copy in copies:
-            _measures.throttled.labels(copy)
+            _metrics.throttled.labels(copy)
             for outcome in OUTCOMES:
-                _measures.comparisons.labels(copy, outcome)
-    return _measures.registry
+                _metrics.comparisons.labels(copy, outcome)
+    return _metrics.registry
 
 
 def group(thread: str) -> str:
@@ -109,38 +109,38 @@ def group(thread: str) -> str:
 
 def slack_called(method: str, outcome: str, seconds: float | None) -> None:
     """A call of Slack ended; ``seconds`` is None where Slack wasn't asked."""
-    if _measures is None:
+    if _metrics is None:
         return
-    _measures.slack_calls.labels(method, outcome).inc()
+    _metrics.slack_calls.labels(method, outcome).inc()
     if seconds is not None:
-        _measures.slack_seconds.labels(method).observe(seconds)
+        _metrics.slack_seconds.labels(method).observe(seconds)
 
 
 def slack_refused(method: str) -> None:
-    if _measures is not None:
-        _measures.slack_refused.labels(method).inc()
+    if _metrics is not None:
+        _metrics.slack_refused.labels(method).inc()
 
 
 def slack_waited(method: str, seconds: float) -> None:
-    if _measures is not None:
-        _measures.slack_waited.labels(method).inc(seconds)
+    if _metrics is not None:
+        _metrics.slack_waited.labels(method).inc(seconds)
 
 
 def thread_failed(name: str) -> None:
-    if _measures is not None:
-        _measures.thread_failures.labels(group(name)).inc()
+    if _metrics is not None:
+        _metrics.thread_failures.labels(group(name)).inc()
 
 
 def nobody_caught() -> None:
-    if _measures is not None:
-        _measures.uncaught.inc()
+    if _metrics is not None:
+        _metrics.uncaught.inc()
 
 
 def throttled(copy: str) -> None:
-    if _measures is not None:
-        _measures.throttled.labels(copy).inc()
+    if _metrics is not None:
+        _metrics.throttled.labels(copy).inc()
 
 
 def compared(copy: str, outcome: str) -> None:
-    if _measures is not None:
-        _measures.comparisons.labels(copy, outcome).inc()
+    if _metrics is not None:
+        _metrics.comparisons.labels(copy, outcome).inc()

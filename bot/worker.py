@@ -223,6 +223,8 @@ class WorkerProcess(Middleware):
     def before_worker_boot(self, broker: object, worker: dramatiq.Worker) -> None:
         """The first message finds all that a copy needs, and the freezes of the clock."""
         worker.worker_timeout = QUEUE_LOOK_MILLISECONDS
+        if self._monitoring is not None:  # whoever looks from outside can do so to the end
+            self._at_end.callback(self._monitoring.stop)
         self.queue.consume(self._copies.take_message)
         self._at_end.callback(tracing.end)
         self._liveness.start(takes_jobs=True)
@@ -259,10 +261,7 @@ class WorkerProcess(Middleware):
         self._stop.request(StopRequest(StopReason.RELEASE))
 
     def after_worker_shutdown(self, broker: object, worker: object) -> None:
-        """Whoever looks from outside can do so to the end."""
         self._at_end.close()
-        if self._monitoring is not None:
-            self._monitoring.stop()
 
 
 def boot() -> None:

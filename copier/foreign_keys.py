@@ -1,6 +1,6 @@
 """What the foreign keys of the target do to a write: they refuse it, or change rows that refer to it.
 
-`of_foreign_key` and what follows it say which way a key points that has refused a write, and between which
+`explained` and what follows it say which way a key points that has refused a write, and between which
 tables. `write_without_cascade` sees that no key with an action has changed a row that refers to one that is
 deleted or updated.
 """

@@ -41,6 +41,7 @@ PRELOADED = (
         "bot.worker",
         "bot.cli.copy_commands",
         "bot.cli.job_commands",
+        "bot.cli.operator_commands",
         "bot.commands.copy_runs",
         "bot.startup_checks",
         "migrations",

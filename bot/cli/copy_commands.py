@@ -232,12 +232,13 @@ class _Copying:
         def refused(job_id: int, why: Stopped) -> None:
             say(f"❌ {why.message}", err=True)
 
-        completed, interrupted = self._one_by_one(job_ids, copied, refused)
-        if interrupted and run_id is not None:
-            from bot.jobs.actions import RunControl
+        with self._alive():
+            completed, interrupted = self._one_by_one(job_ids, copied, refused)
+            if interrupted and run_id is not None:
+                from bot.jobs.actions import RunControl
 
-            with stop_on_errors():
-                RunControl(self.parts.tracking, self.parts.store).cancel(run_id, who())
+                with stop_on_errors():
+                    RunControl(self.parts.tracking, self.parts.store).cancel(run_id, who())
         say(f"{completed} of {len(liquidations)} copied and proven", err=True)
         return _exit_code(completed, len(liquidations), interrupted=interrupted)
 
@@ -256,11 +257,12 @@ class _Copying:
                 raise why
             say(f"❌ {liquidation}: {why.message}", err=True)
 
-        completed, interrupted = self._one_by_one(liquidations, copied, refused)
+        with self._alive():
+            completed, interrupted = self._one_by_one(liquidations, copied, refused)
         return _exit_code(completed, len(liquidations), interrupted=interrupted)
 
+    @staticmethod
     def _one_by_one(
-        self,
         what: Sequence[T],
         copied: Callable[[T, StopSwitch], bool],
         refused: Callable[[T, Stopped], None],
@@ -270,16 +272,15 @@ class _Copying:
         ``copied`` says whether one is completed; ``refused`` is called with what ended it otherwise.
         """
         stop, completed = StopSwitch(), 0
-        with self._alive():
-            for each in what:
-                try:
-                    completed += copied(each, stop)
-                except Stopped as why:
-                    refused(each, why)
-                    if why.exit_code == INTERRUPTED:
-                        return completed, True
-                if stop.requested is not None:
+        for each in what:
+            try:
+                completed += copied(each, stop)
+            except Stopped as why:
+                refused(each, why)
+                if why.exit_code == INTERRUPTED:
                     return completed, True
+            if stop.requested is not None:
+                return completed, True
         return completed, False
 
     @contextmanager

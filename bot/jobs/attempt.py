@@ -755,7 +755,10 @@ class Attempts(Sequence[Attempt]):
 
 
 class AttemptLedger:
-    """The lines of an attempt's chunks, each sent together with its chunk's COMMIT; see `copier.Ledger`."""
+    """The lines of an attempt's chunks, each sent together with its chunk's COMMIT.
+
+    It is a `copier.chunk_writer.Ledger`.
+    """
 
     def __init__(self, attempt: Attempt, obey: Callable[[StopRequest | None], None]) -> None:
         """``obey`` gets the stop request that stands when a chunk is committed, None where there is none."""

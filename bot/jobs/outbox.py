@@ -336,11 +336,11 @@ def _anew(**values: Any) -> dict[str, Any]:
     }
 
 
-class _Owed:
+class _SlackMessages:
     """A table of messages of which one relay at a time has each in hand, for as long as its claim lasts."""
 
     _table: type[OutboxMessage] | type[ChannelNotice]
-    _claim: timedelta
+    _claim_lasts: timedelta
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -351,7 +351,7 @@ class _Owed:
         Raises:
             ClaimLost: it was away for too long, and another one has taken it.
         """
-        self._settle(due, **self._table.held(self._claim))
+        self._settle(due, **self._table.held(self._claim_lasts))
 
     def _settle(self, due: ClaimedRow, **values: Any) -> None:
         with self._engine.begin() as connection:
@@ -361,10 +361,10 @@ class _Owed:
         self._table.write(connection, due, **values)
 
 
-class Outbox(_Owed):
+class Outbox(_SlackMessages):
     """The relays' view of the messages about jobs and runs."""
 
-    _table, _claim = OutboxMessage, CLAIM
+    _table, _claim_lasts = OutboxMessage, CLAIM
 
     def take(self) -> Due | None:
         """Claims the most pressing message that is due, of a job of which nobody has one in hand.
@@ -682,10 +682,10 @@ def owe_notice(
     connection.execute(statement.on_conflict_do_nothing())
 
 
-class Notices(_Owed):
+class Notices(_SlackMessages):
     """The relays' view of the notices."""
 
-    _table, _claim = ChannelNotice, NOTICE_CLAIM
+    _table, _claim_lasts = ChannelNotice, NOTICE_CLAIM
 
     def take(self) -> Notice | None:
         """Claims one that is due; of a kind that this release knows."""
