@@ -140,7 +140,7 @@ def test_prod_ends_the_sessions_of_a_worker_that_is_killed_behind_a_frozen_line(
 ) -> None:
     """The line swallows everything, also the goodbye of the process that is killed."""
     prod, consulta = shell.sides.prod, shell.sides.consulta
-    settings = FILE.replace("lock_timeout_seconds = 60", "lock_timeout_seconds = 5\nlost_seconds = 3")
+    settings = FILE.replace("lock_timeout_seconds = 60", "lock_timeout_seconds = 5\nlost_seconds = 6")
     # More than one range: the session that holds the snapshot reads none of them, and has nothing to send.
     Path(shell.environment["TRASPASO_CONFIG"]).write_text(settings.replace("1000", "4000"), "utf-8")
     prod.execute(f"UPDATE items SET note = repeat('x', {8_000 if in_the_middle else 1})")
@@ -159,7 +159,7 @@ def test_prod_ends_the_sessions_of_a_worker_that_is_killed_behind_a_frozen_line(
         process.kill()
         process.communicate()
         assert named(prod, "traspaso ")
-        until(lambda: not prod.rows(OURS), 20, "the end of the sessions in prod")
+        until(lambda: not prod.rows(OURS), 60, "the end of the sessions in prod")
         line.resume()
 
 
