@@ -285,7 +285,7 @@ class Notifications:
         """
         with self._engine.begin() as connection:
             settled = {"done_at": func.now(), "begun": False, "claimed_until": None, "failing_since": None}
-            self._own(connection, owed, **settled, last_error=note)
+            OutboxMessage.write(connection, owed, **settled, last_error=note)
             if owed.failures and note is None:
                 waiting = update(OutboxMessage).where(
                     OutboxMessage.destination == owed.destination,
@@ -303,7 +303,7 @@ class Notifications:
         """
         with self._engine.begin() as connection:
             later = func.now() + timedelta(seconds=seconds)
-            self._own(connection, owed, next_try_at=later, claimed_until=None, begun=False)
+            OutboxMessage.write(connection, owed, next_try_at=later, claimed_until=None, begun=False)
 
     def later(self, owed: Owed, seconds: float, error: str) -> None:
         """This try has failed: once more in so many seconds.
@@ -313,7 +313,7 @@ class Notifications:
         """
         pause = min(timedelta(seconds=seconds), LONGEST / 2)
         with self._engine.begin() as connection:
-            self._own(
+            OutboxMessage.write(
                 connection,
                 owed,
                 next_try_at=func.now() + pause,
@@ -331,7 +331,7 @@ class Notifications:
             ClaimLost: another process has taken it.
         """
         with self._engine.begin() as connection:
-            self._own(
+            OutboxMessage.write(
                 connection, owed, done_at=func.now(), claimed_until=None, last_error=f"given up: {error}"
             )
             event = NotTold(owed.destination, owed.occasion, error)
@@ -342,10 +342,6 @@ class Notifications:
                 about = select(CopyJob.id, CopyJob.attempt, kind, said).where(CopyJob.run_id == owed.run_id)
             names = ["job_id", "attempt", "kind", "detail"]
             connection.execute(insert(CopyEvent).from_select(names, about.order_by(CopyJob.id)))
-
-    @staticmethod
-    def _own(connection: Connection, owed: Owed, **values: Any) -> None:
-        OutboxMessage.write(connection, owed, **values)
 
 
 def _read(occasion: str) -> Occasion:

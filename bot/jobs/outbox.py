@@ -355,10 +355,7 @@ class _SlackMessages:
 
     def _settle(self, due: ClaimedRow, **values: Any) -> None:
         with self._engine.begin() as connection:
-            self._own(connection, due, **values)
-
-    def _own(self, connection: Connection, due: ClaimedRow, **values: Any) -> None:
-        self._table.write(connection, due, **values)
+            self._table.write(connection, due, **values)
 
 
 class Outbox(_SlackMessages):
@@ -394,7 +391,9 @@ class Outbox(_SlackMessages):
         sys.audit("traspaso.delivered", due.job_id, due.kind)
         with self._engine.begin() as connection:
             unchanged = OutboxMessage.version == due.version
-            self._own(connection, due, done_at=case((unchanged, func.now())), **_SETTLED, last_error=note)
+            OutboxMessage.write(
+                connection, due, done_at=case((unchanged, func.now())), **_SETTLED, last_error=note
+            )
             if shown:
                 self._show(connection, due.shown)
 
@@ -407,7 +406,7 @@ class Outbox(_SlackMessages):
         with self._engine.begin() as connection:
             same = OutboxMessage.version == due.version  # else it was announced anew, and is due at once
             failing_since = func.coalesce(OutboxMessage.failing_since, func.now())
-            self._own(
+            OutboxMessage.write(
                 connection,
                 due,
                 next_try_at=case((same, func.now() + _pause(due, seconds)), else_=OutboxMessage.next_try_at),
@@ -427,7 +426,7 @@ class Outbox(_SlackMessages):
         with self._engine.begin() as connection:
             same = OutboxMessage.version == due.version
             turn = case((same, func.now() + _pause(due, seconds)), else_=OutboxMessage.next_try_at)
-            self._own(connection, due, next_try_at=turn, claimed_until=None, begun=due.look_first)
+            OutboxMessage.write(connection, due, next_try_at=turn, claimed_until=None, begun=due.look_first)
 
     def again(self, due: Due) -> None:
         """What makes up for a call without an answer was done: once more, while Slack may still get to it.
@@ -443,7 +442,7 @@ class Outbox(_SlackMessages):
         )
         over = and_(OutboxMessage.version == due.version, following.is_(None))
         with self._engine.begin() as connection:
-            self._own(
+            OutboxMessage.write(
                 connection,
                 due,
                 done_at=case((over, func.now())),
@@ -489,38 +488,6 @@ class Outbox(_SlackMessages):
             connection.execute(
                 update(OutboxMessage).where(or_(*same)).values(done_at=func.now(), begun=False)
             )
-
-
-# What each relay does with what it is owed.
-
-
-class Named(ClaimedRow, Protocol):
-    """Something that a relay has taken in hand."""
-
-    @property
-    def named(self) -> str:
-        """For the log."""
-
-
-InHand = TypeVar("InHand", bound=Named)
-
-
-def deliver_each(
-    take: Callable[[], InHand | None], deliver: Callable[[InHand], None], log: logging.Logger
-) -> int:
-    """Delivers what ``take`` gives until that is nothing; returns how many were taken in hand.
-
-    One that another process has taken in the meantime is left to it.
-    """
-    taken = 0
-    while (owed := take()) is not None:
-        taken += 1
-        try:
-            deliver(owed)
-        except ClaimLost:
-            log.warning("%s is in another process's hands by now", owed.named)
-        still_working()
-    return taken
 
 
 # Which message is taken next.
@@ -757,3 +724,36 @@ def _claim_notice() -> Any:
             func.extract("epoch", func.now() - ChannelNotice.created_at).label("seconds"),
         )
     )
+
+
+# ----------------------------------------------------------------------------
+# What each relay does with what it is owed.
+
+
+class Named(ClaimedRow, Protocol):
+    """Something that a relay has taken in hand."""
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+
+
+InHand = TypeVar("InHand", bound=Named)
+
+
+def deliver_each(
+    take: Callable[[], InHand | None], deliver: Callable[[InHand], None], log: logging.Logger
+) -> int:
+    """Delivers what ``take`` gives until that is nothing; returns how many were taken in hand.
+
+    One that another process has taken in the meantime is left to it.
+    """
+    taken = 0
+    while (owed := take()) is not None:
+        taken += 1
+        try:
+            deliver(owed)
+        except ClaimLost:
+            log.warning("%s is in another process's hands by now", owed.named)
+        still_working()
+    return taken
