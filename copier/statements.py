@@ -440,10 +440,11 @@ def _is_since(rows: TableSlice, base: str) -> sql.Composable:
 def vantage(tables: Sequence[TableName]) -> sql.Composable:
     """From where the tables are seen at this moment, for `copier.row_versions`.
 
-    ``server`` is another text after a restart, a promotion, a restore or a crash: a server that goes on after
-    the crash of one session may have lost commits that were seen, and it has started its own processes anew,
-    whose numbers everybody may read. Every transaction below the ``horizon`` has ended, and the ``newest``
-    xid is the next one that is given. ``comparable``: all that is behind the names are permanent tables.
+    ``server`` is another text after a restart, a promotion, a restore or a crash. A server that goes on after
+    the crash of one session may have lost commits that were seen. It resets its statistics then
+    (postgresql.org/docs/current/monitoring-stats.html), and everybody may read when it did. Every transaction
+    below the ``horizon`` has ended, and the ``newest`` xid is the next one that is given. ``comparable``: all
+    that is behind the names are permanent tables, and the server says when it reset its statistics.
     """
     return sql.SQL("""
         WITH RECURSIVE tree (oid) AS (
@@ -456,12 +457,12 @@ def vantage(tables: Sequence[TableName]) -> sql.Composable:
                               FROM pg_catalog.pg_control_recovery())
                       ELSE left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END,
                  extract(epoch FROM pg_catalog.pg_postmaster_start_time()),
-                 (SELECT string_agg(a.pid::text, ',' ORDER BY a.pid) FROM pg_catalog.pg_stat_activity a
-                   WHERE a.datid IS NULL AND a.usesysid IS NULL),
+                 (SELECT extract(epoch FROM stats_reset) FROM pg_catalog.pg_stat_bgwriter),
                  (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS server,
                pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS horizon,
                pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text AS newest,
-               NOT EXISTS (
+               EXISTS (SELECT FROM pg_catalog.pg_stat_bgwriter WHERE stats_reset IS NOT NULL)
+               AND NOT EXISTS (
                  SELECT FROM pg_catalog.pg_class c JOIN tree USING (oid)
                    LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
                   WHERE c.relkind NOT IN ('r', 'p') OR c.relpersistence <> 'p'

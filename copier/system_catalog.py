@@ -759,7 +759,7 @@ _ACCESS = """
            (SELECT bool_and(pg_catalog.has_function_privilege(asked, 'EXECUTE'))
               FROM unnest(ARRAY['pg_control_system()', 'pg_control_recovery()', 'pg_walfile_name(pg_lsn)',
                                 'pg_current_wal_insert_lsn()']) AS asked
-           ) AS may_identify,
+           ) AND pg_catalog.has_table_privilege('pg_catalog.pg_stat_bgwriter', 'SELECT') AS may_identify,
            (SELECT s.reset_val = 'on' FROM pg_catalog.pg_settings s
              WHERE s.name = 'default_transaction_read_only') AS read_only
       FROM pg_catalog.pg_class c WHERE c.oid = :oid

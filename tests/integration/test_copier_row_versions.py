@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -360,6 +362,42 @@ def test_a_server_that_went_on_after_the_crash_of_a_session_is_looked_at_by_valu
     assert watched_apart.again().counts == Counts(unchanged=ROWS)
 
 
+@contextmanager
+def being_let_in(server: PostgresServer) -> Iterator[None]:
+    """A session is being let in. From version 18 on the server shows it, still without a database and a user,
+    as it shows its own processes."""
+
+    def enter() -> None:
+        with suppress(psycopg.OperationalError):
+            psycopg.connect(server.url(), options="-c post_auth_delay=600").close()
+
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+
+        def asked(what: LiteralString) -> list[tuple[Any, ...]]:
+            return connection.execute(f"SELECT {what} FROM pg_stat_activity WHERE state = 'starting'").fetchall()
+
+        entering = threading.Thread(target=enter)
+        entering.start()
+        until = time.monotonic() + 30
+        while not asked("pid"):
+            assert time.monotonic() < until
+        try:
+            yield
+        finally:
+            asked("pg_terminate_backend(pid)")
+            entering.join(30)
+        assert not entering.is_alive()
+
+
+@pytest.mark.usefixtures("still")
+def test_a_session_that_comes_or_goes_does_not_make_it_another_server(
+    watched_apart: Watched, own_server: PostgresServer
+) -> None:
+    with being_let_in(own_server):
+        assert watched_apart.told_untouched()
+    assert watched_apart.told_untouched()
+
+
 def test_a_prod_whose_transactions_were_counted_anew_is_looked_at_by_values(
     watched_apart: Watched, own_server: PostgresServer
 ) -> None:
@@ -494,9 +532,10 @@ def test_a_view_where_the_table_was_is_copied_by_its_values(watched: Watched) ->
         assert copy.baseline() is None
 
 
-def test_who_may_not_ask_which_server_it_is_copies_by_values(watched: Watched) -> None:
-    watched.sides.prod.execute("""
-        REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC;
+@pytest.mark.parametrize("what", ["EXECUTE ON FUNCTION pg_control_system()", "SELECT ON pg_stat_bgwriter"])
+def test_who_may_not_ask_which_server_it_is_copies_by_values(watched: Watched, what: str) -> None:
+    watched.sides.prod.execute(f"""
+        REVOKE {what} FROM PUBLIC;
         CREATE ROLE watcher LOGIN PASSWORD 'x'; GRANT SELECT ON items TO watcher
     """)
     try:
