@@ -374,7 +374,8 @@ def being_let_in(server: PostgresServer) -> Iterator[None]:
     with psycopg.connect(server.url(), autocommit=True) as connection:
 
         def asked(what: LiteralString) -> list[tuple[Any, ...]]:
-            return connection.execute(f"SELECT {what} FROM pg_stat_activity WHERE state = 'starting'").fetchall()
+            starting: LiteralString = "FROM pg_stat_activity WHERE state = 'starting'"
+            return connection.execute(f"SELECT {what} {starting}").fetchall()
 
         entering = threading.Thread(target=enter)
         entering.start()
