@@ -27,12 +27,12 @@ from bot.config import REQUESTER, SIDES, Settings, variable_of
 from bot.errors import ConfigError, SchemaAhead, SchemaBehind, TablesInUse
 from bot.i18n import translator
 from bot.jobs.attempt import Executions
-from bot.jobs.models import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.notifications import Notifications
 from bot.jobs.outbox import MessageKind, Outbox
 from bot.jobs.recovery import Sweep
 from bot.jobs.repository import HomeRepository, JobHistory, JobRepository, Throughput
 from bot.jobs.retention import Pruning, Retention
+from bot.jobs.transactions import ask_before_use, give_up_silent_servers, with_limits
 from bot.jobs.workers import Workers
 from bot.messages import answers
 from bot.messages.blocks import Message

@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool
 
 import copier
 from bot.config import SIDES
-from bot.jobs.models import ask_before_use
+from bot.jobs.transactions import ask_before_use
 from copier import Baseline, Chunk, Copy, CopyResult, CopySpec, Counts, Limits, Plan, Proof, TableName
 from tests.support import Database
 

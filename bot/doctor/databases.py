@@ -31,7 +31,8 @@ from bot.doctor.checks import (
     warning,
 )
 from bot.errors import BotError, SchemaBehind
-from bot.jobs.models import tracking_tables, with_limits
+from bot.jobs.models import tracking_tables
+from bot.jobs.transactions import with_limits
 from copier import Treatment, statements
 from copier.batch import driver_of
 from copier.connections import BoundedTransaction, Sessions, at_most, run

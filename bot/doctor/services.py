@@ -33,7 +33,8 @@ from bot.doctor.checks import (
 )
 from bot.doctor.databases import look_at
 from bot.i18n import translator
-from bot.jobs.models import CopyJob, Status, waits_for_somebody, with_limits
+from bot.jobs.models import CopyJob, Status, waits_for_somebody
+from bot.jobs.transactions import with_limits
 from bot.jobs.workers import Workers
 from bot.messages import notification
 from bot.messages.blocks import WORKER_COMMAND

@@ -18,7 +18,8 @@ from sqlalchemy import func, select
 from bot import manifest
 from bot.config import SIDES
 from bot.doctor.checks import ANSWER_SECONDS, Check, Context, Finding, Unknown, failed, ok, skipped, warning
-from bot.jobs.models import CopyJob, with_limits
+from bot.jobs.models import CopyJob
+from bot.jobs.transactions import with_limits
 from bot.slack.access import is_id, is_user
 from bot.slack.client import CONNECTION_ERRORS, Trouble, client, error_name, trouble_of
 from copier.errors import failures_of

@@ -75,18 +75,17 @@ from bot.jobs.models import (
     StopRequest,
     Worker,
     card_channel,
-    execute_batch,
     has_come,
     in_set_of,
     is_frozen,
     is_of_set,
     may_begin,
-    transaction,
     waits_for_somebody,
 )
 from bot.jobs.notifications import notify_of_waiting
 from bot.jobs.outbox import MessageKind, announce
 from bot.jobs.status import Step, add_event, second_person, step_of, stop_job, transition
+from bot.jobs.transactions import execute_batch, transaction
 from bot.jobs.view import AgreedCounts, Question
 from copier import Baseline, Chunk, CopySpec, Fingerprint, Plan, Proof, RangeComparison
 from copier.batch import Rows, literal

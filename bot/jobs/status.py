@@ -52,12 +52,12 @@ from bot.jobs.models import (
     Status,
     StopReason,
     StopRequest,
-    execute_batch,
     in_set_of,
     waits_for_approval,
 )
 from bot.jobs.notifications import notification_of_step, notify_of_end_of_run, result_of
 from bot.jobs.outbox import MessageKind, announce_run, announced, notified_followers, notify_followers_of_run
+from bot.jobs.transactions import execute_batch
 
 
 class Step(Enum):

@@ -40,12 +40,12 @@ from bot.jobs.models import (
     OutboxMessage,
     Status,
     Worker,
-    execute_batch,
     may_begin,
     waits_for_somebody,
 )
 from bot.jobs.notifications import notify
 from bot.jobs.outbox import SHOWING, MessageKind, about_what, announce, announcement
+from bot.jobs.transactions import execute_batch
 from bot.jobs.view import SILENT, NotificationDetail, NoWorker
 
 #: How often a process says that it lives.

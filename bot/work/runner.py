@@ -39,7 +39,8 @@ from bot.jobs.attempt import (
 )
 from bot.jobs.baseline import Earlier, spec_of
 from bot.jobs.failure import Failure, failure_of
-from bot.jobs.models import Status, StopReason, StopRequest, with_limits
+from bot.jobs.models import Status, StopReason, StopRequest
+from bot.jobs.transactions import with_limits
 from bot.jobs.view import Question
 from bot.periodic import Backoff
 from bot.work.background import LeaseRenewal

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from bot.jobs.attempt import Attempt
-from bot.jobs.models import with_limits
+from bot.jobs.transactions import with_limits
 from copier import CopySpec, Fingerprint, TableName
 from tests.copying import sessions_end
 from tests.support import Database

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from bot.jobs import models
+from bot.jobs import transactions
 from bot.jobs.actions import Control
 from bot.jobs.repository import JobRepository
 from tests.tracking import ANA, Ends, Jobs, over
@@ -27,8 +27,8 @@ SETTINGS = """
 def tracking(jobs: Jobs) -> Iterator[Engine]:
     """As `bot.app` makes it."""
     engine = create_engine(jobs.engine.url, pool_pre_ping=True)
-    models.give_up_silent_servers(engine)
-    yield models.with_limits(engine)
+    transactions.give_up_silent_servers(engine)
+    yield transactions.with_limits(engine)
     engine.dispose()
 
 
@@ -43,7 +43,7 @@ def test_each_transaction_begins_with_its_limits_and_leaves_none_behind(tracking
 def test_a_row_that_somebody_holds_is_not_waited_for_longer_than_its_limit(
     jobs: Jobs, tracking: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(transactions, "LOCK_SECONDS", 0.1)
     claim = over(tracking, jobs.claimed())
     with jobs.engine.begin() as somebody:
         somebody.execute(text(f"SELECT FROM traspaso.copy_jobs WHERE id = {claim.job_id} FOR UPDATE"))
@@ -60,7 +60,7 @@ def test_a_row_that_somebody_holds_is_not_waited_for_longer_than_its_limit(
 def test_a_session_that_its_server_never_answers_is_given_up_and_the_next_one_works(
     tracking: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(transactions, "SILENT_SECONDS", 1.0)
     with tracking.connect() as connection:
         pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         os.kill(pid, signal.SIGSTOP)
