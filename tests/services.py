@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from slack_bolt import App
+from slack_bolt.listener import CustomListener
+from slack_bolt.request import BoltRequest
+from slack_bolt.response import BoltResponse
 from slack_sdk import WebClient
 from sqlalchemy import Engine
 
@@ -18,6 +22,19 @@ from bot.slack.ephemeral import Replies
 from bot.slack.home_publisher import HomePublisher
 from copier import Limits
 from tests.tracking import TABLE, Jobs
+
+#: Bolt gives up what isn't acknowledged after three seconds, as Slack does. A busy machine may take longer.
+PATIENCE_SECONDS = 30
+
+
+def dispatched(app: App, body: dict[str, Any]) -> BoltResponse:
+    """What the app acknowledges a request of Slack with, however long that takes."""
+    for listener in app._listeners:
+        assert isinstance(listener, CustomListener)
+        listener.ack_timeout = PATIENCE_SECONDS
+    response = app.dispatch(BoltRequest(body=body, mode="socket_mode"))
+    assert response.status == 200
+    return response
 
 
 def parts_of(

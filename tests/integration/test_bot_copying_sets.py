@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from slack_bolt import BoltRequest
 
 from bot.app import build_app
 from bot.commands.conversation import Caller
@@ -33,7 +32,7 @@ from copier.errors import CircularReferences
 from dev.local_slack.client import LocalSlack
 from tests.copying import Sides, engine
 from tests.payroll import TABLES, filled
-from tests.services import parts_of
+from tests.services import dispatched, parts_of
 from tests.support import Database
 from tests.tracking import ANA, BOB, Jobs
 
@@ -380,7 +379,7 @@ def test_a_set_for_tonight_waits_for_its_time_with_all_of_its_tables_and_begins_
             "state": {"values": {proposal.START: {proposal.START: moment}}},
         },
     }
-    assert build_app(parts, web).dispatch(BoltRequest(body=submitted, mode="socket_mode")).status == 200
+    dispatched(build_app(parts, web), submitted)
     [run] = slack.wait_for(lambda: [*payroll.store.runs_of(payroll.store.live()).values()])
     assert {job.start_at for job in run.jobs} == {tonight}
     assert run.begins_at == tonight

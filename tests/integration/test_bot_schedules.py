@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from slack_bolt import BoltRequest
 
 from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, ScheduleSection, SetSection, SlackSection
@@ -33,7 +32,7 @@ from copier import TableName
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.plain import plain
 from tests.copying import ITEMS, Sides, engine
-from tests.services import parts_of
+from tests.services import dispatched, parts_of
 from tests.support import Clock
 from tests.tracking import ANA, Jobs
 
@@ -589,7 +588,7 @@ def test_copy_status_names_the_schedule_that_is_next(jobs: Jobs, slack: LocalSla
     app = build_app(parts_of(web, jobs, file=File.model_validate(FILE)), web)
     body = {"type": "slash_commands", "command": "/copy-status", "team_id": "T0ACME", "user_id": "U0BOB"}
     body |= {"text": "", "response_url": f"{slack.url}/response/none", "channel_id": CHANNEL}
-    assert app.dispatch(BoltRequest(body=body, mode="socket_mode")).status == 200
+    dispatched(app, body)
     [answer] = slack.wait_for(lambda: slack.calls("response_url"))
     coming = Calendar(File.model_validate(FILE)).next_firings(datetime.now(UTC))[0]
     assert f"Schedule `{coming.schedule}`, “Ítems”" in str(answer.args["blocks"])

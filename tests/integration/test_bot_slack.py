@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from slack_bolt import App, BoltRequest
+from slack_bolt import App
 from sqlalchemy import Engine, create_engine, text
 
 from bot.app import build_app
@@ -26,7 +26,7 @@ from bot.slack.ephemeral import RESPOND_SECONDS, Replies
 from dev.guard import ROOT
 from dev.local_slack.client import LocalSlack
 from tests.copying import engine
-from tests.services import parts_of
+from tests.services import dispatched, parts_of
 from tests.support import Clock, Database
 from tests.tracking import Jobs
 
@@ -44,9 +44,7 @@ def typed(app: App, slack: LocalSlack, command: str, text: str = "") -> str:
     """What the bot acknowledges a command with; its answer goes to the response_url."""
     body = {"type": "slash_commands", "command": command, "team_id": "T0ACME", "user_id": "U0BOB"}
     body |= {"text": text, "response_url": f"{slack.url}/response/none", "channel_id": CHANNEL}
-    response = app.dispatch(BoltRequest(body=body, mode="socket_mode"))
-    assert response.status == 200
-    return response.body
+    return dispatched(app, body).body
 
 
 def test_the_manifest_s_commands_are_answered_and_an_unknown_one_too(slack: LocalSlack, jobs: Jobs) -> None:
@@ -86,9 +84,7 @@ def submitted(app: App, number: str, **carried: Any) -> dict[str, Any]:
         "state": {"values": {name: {name: {"type": "plain_text_input", "value": number}}}},
     }
     body = {"type": "view_submission", "team": {"id": "T0ACME"}, "user": {"id": "U0BOB"}, "view": view}
-    response = app.dispatch(BoltRequest(body=body, mode="socket_mode"))
-    assert response.status == 200
-    found: dict[str, Any] = json.loads(response.body)
+    found: dict[str, Any] = json.loads(dispatched(app, body).body)
     return found
 
 

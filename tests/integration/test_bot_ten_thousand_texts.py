@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 import yaml
-from slack_bolt import App, BoltRequest
+from slack_bolt import App
 
 from bot.app import build_app
 from bot.config import CatalogueSection, CopySection, File, SlackSection
@@ -43,7 +43,7 @@ from dev.local_slack.blocks import check_message_blocks
 from dev.local_slack.client import LocalSlack
 from dev.local_slack.server import LocalSlackServer
 from tests.copying import engine
-from tests.services import parts_of
+from tests.services import dispatched, parts_of
 from tests.support import Database
 from tests.tracking import BOB, Jobs
 
@@ -138,7 +138,7 @@ class Bot:
         body = {"type": "slash_commands", "command": command, "team_id": "T0ACME", "user_id": person}
         body |= {"text": words, "channel_id": "C0PAYROLL", "response_url": f"{self.mailbox.url}/{number}"}
         began = time.monotonic()
-        assert self.app.dispatch(BoltRequest(body=body, mode="socket_mode")).status == 200
+        dispatched(self.app, body)
         self.mailbox.wait(number, 10.0)
         arrived = self.mailbox.answers.get(number)
         return arrived[0] - began if arrived else float("inf")

@@ -13,7 +13,6 @@ from typing import Any
 import psycopg
 import pytest
 from slack_bolt import App
-from slack_bolt.request import BoltRequest
 from sqlalchemy import create_engine
 
 from bot.app import build_app
@@ -27,7 +26,7 @@ from copier import CopySet
 from dev.local_slack.client import LocalSlack
 from tests.copying import Sides, engine
 from tests.payroll import COPIES, SETS, TABLES, filled
-from tests.services import parts_of
+from tests.services import dispatched, parts_of
 from tests.shell import Shell
 from tests.support import Database, until
 from tests.tracking import Jobs
@@ -87,7 +86,7 @@ class Site:
     def _sent(self, body: dict[str, Any], user: str) -> None:
         body |= {"team_id": "T0ACME", "user_id": user, "team": {"id": "T0ACME"}, "channel_id": "C0PAYROLL"}
         body |= {"response_url": f"{self.slack.url}/response/none"}
-        assert self.app.dispatch(BoltRequest(body=body, mode="socket_mode")).status == 200
+        dispatched(self.app, body)
 
 
 @pytest.fixture
