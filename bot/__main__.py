@@ -31,6 +31,8 @@ BACKOFF = Backoff(1.0, 60.0)
 PING_SECONDS = 2.0
 #: How often the main thread looks whether it has to stop, and how long a stop waits for acknowledgements.
 LOOK_SECONDS, DRAIN_SECONDS = 1.0, 3.0
+#: How long a stop waits for the threads of the connection, and how often they are told to end.
+CLOSE_SECONDS, CLOSE_LOOK_SECONDS = 5.0, 0.1
 
 
 def main() -> int:
@@ -94,16 +96,36 @@ class DrainingHandler(SocketModeHandler):
             self._changed.wait_for(lambda: not self._in_hand, timeout_seconds)
 
     def close(self) -> None:
-        """Ends the connection at once: the client alone waits for Slack's next pong, then a second more."""
+        """Ends the connection at once: the client alone waits for Slack's next pong, then a second more.
+
+        Its threads are told until they have ended: one that has just begun to read a new connection, or makes
+        one, takes back that it is over, and the client would wait for it for ever
+        (`slack_sdk.socket_mode.builtin.client`, 3.47; github.com/slackapi/python-slack-sdk/pull/1962).
+        """
         client = self.client
-        client.closed, client.auto_reconnect_enabled = True, False
+        client.closed = True
+        client.message_queue.put(None)  # who waits for a message looks whether it is over
+        runners = client.current_session_runner, client.current_app_monitor, client.message_processor
+        for runner in runners:
+            runner.event.set()
+        until = time.monotonic() + CLOSE_SECONDS
+        while running := [runner.thread for runner in runners if runner.is_alive()]:
+            if time.monotonic() > until:
+                log.warning("the connection to Slack didn't end in time: it ends with the process")
+                return
+            self._break_connection()
+            running[0].join(CLOSE_LOOK_SECONDS)
+        super().close()  # type: ignore[no-untyped-call]
+
+    def _break_connection(self) -> None:
+        """Whoever reads the present connection is woken, and doesn't go on."""
+        client = self.client
+        client.auto_reconnect_enabled = False
         client.current_session_state.terminated = True
         session = client.current_session
         if session is not None and (wire := session.sock) is not None:
             with suppress(OSError):  # it is broken, or closed already
                 socket.socket.shutdown(wire, socket.SHUT_RDWR)
-        client.message_queue.put(None)  # who waits for a message looks whether it is over
-        super().close()  # type: ignore[no-untyped-call]
 
 
 def connect(handler: SocketModeHandler, over: threading.Event) -> None:
