@@ -105,7 +105,7 @@ class DrainingHandler(SocketModeHandler):
         client = self.client
         client.closed = True
         client.message_queue.put(None)  # who waits for a message looks whether it is over
-        runners = client.current_session_runner, client.current_app_monitor, client.message_processor
+        runners = health.socket_runners(client).values()
         for runner in runners:
             runner.event.set()
         until = time.monotonic() + CLOSE_SECONDS

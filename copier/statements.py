@@ -457,16 +457,16 @@ def vantage(tables: Sequence[TableName]) -> sql.Composable:
                               FROM pg_catalog.pg_control_recovery())
                       ELSE left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) END,
                  extract(epoch FROM pg_catalog.pg_postmaster_start_time()),
-                 (SELECT extract(epoch FROM stats_reset) FROM pg_catalog.pg_stat_bgwriter),
+                 extract(epoch FROM writer.stats_reset),
                  (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())) AS server,
                pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text AS horizon,
                pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text AS newest,
-               EXISTS (SELECT FROM pg_catalog.pg_stat_bgwriter WHERE stats_reset IS NOT NULL)
-               AND NOT EXISTS (
+               writer.stats_reset IS NOT NULL AND NOT EXISTS (
                  SELECT FROM pg_catalog.pg_class c JOIN tree USING (oid)
                    LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
                   WHERE c.relkind NOT IN ('r', 'p') OR c.relpersistence <> 'p'
                         OR c.relkind = 'r' AND m.amname <> 'heap') AS comparable
+          FROM pg_catalog.pg_stat_bgwriter writer
     """).format(roots=_roots(tables))
 
 

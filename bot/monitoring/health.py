@@ -30,6 +30,7 @@ from copier.errors import CopierError, failures_of
 
 if TYPE_CHECKING:
     from slack_sdk.socket_mode.builtin import SocketModeClient
+    from slack_sdk.socket_mode.interval_runner import IntervalRunner
 
     from bot.work.queue import RedisHealth
 
@@ -319,14 +320,18 @@ def socket_sentence(client: SocketModeClient) -> str:
     return f"connected, the last pong came {seconds:.1f} s ago"
 
 
-def socket_threads(client: SocketModeClient) -> Mapping[str, bool]:
-    """The SDK's own threads, and whether they live; the one that looks after the line begins with it."""
-    found = {
+def socket_runners(client: SocketModeClient) -> Mapping[str, IntervalRunner]:
+    """The SDK's own threads; the one that looks after the line begins with it."""
+    return {
         "socket-reader": client.current_session_runner,
         "socket-messages": client.message_processor,
         **({"socket-monitor": client.current_app_monitor} if client.current_app_monitor_started else {}),
     }
-    return {name: thread.is_alive() for name, thread in found.items()}
+
+
+def socket_threads(client: SocketModeClient) -> Mapping[str, bool]:
+    """Whether each of the SDK's own threads lives."""
+    return {name: runner.is_alive() for name, runner in socket_runners(client).items()}
 
 
 # ----------------------------------------------------------------------------

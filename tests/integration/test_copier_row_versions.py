@@ -24,7 +24,7 @@ from dev.guard import Guard
 from dev.postgres import PostgresServer
 from dev.standby import Standby
 from tests.copying import ITEMS, Done, Sides, spec
-from tests.support import Database
+from tests.support import Database, until
 
 ROWS = 2_000
 #: Rows of a chunk: what is looked at by its values comes in so many chunks, what is told by versions in one.
@@ -352,12 +352,13 @@ def test_a_server_that_went_on_after_the_crash_of_a_session_is_looked_at_by_valu
         os.kill(victim.info.backend_pid, signal.SIGKILL)
         with suppress(psycopg.OperationalError):
             victim.execute("SELECT 1")
-    until = time.monotonic() + 30
-    recovered = False
-    while not recovered:
-        assert time.monotonic() < until
+
+    def recovered() -> bool:
         with suppress(psycopg.OperationalError):
-            recovered = prod.rows(own) not in ([], before)
+            return prod.rows(own) not in ([], before)
+        return False
+
+    until(recovered, what="the server's recovery")
     assert not watched_apart.told_untouched()
     assert watched_apart.again().counts == Counts(unchanged=ROWS)
 
@@ -379,9 +380,7 @@ def being_let_in(server: PostgresServer) -> Iterator[None]:
 
         entering = threading.Thread(target=enter)
         entering.start()
-        until = time.monotonic() + 30
-        while not asked("pid"):
-            assert time.monotonic() < until
+        until(lambda: asked("pid"), what="a session that is being let in")
         try:
             yield
         finally:
